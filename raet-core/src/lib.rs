@@ -1,0 +1,8 @@
+//! The RAET protocol engine.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod time;

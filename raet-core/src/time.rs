@@ -1,0 +1,41 @@
+//! The engine's own clock reading. The engine never asks for the time: every call brings it.
+
+pub use core::time::Duration;
+
+/// A moment in microseconds since an epoch of the driver's choosing.
+///
+/// Only differences matter. A `now` earlier than one the engine has seen counts as the latest one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The epoch itself.
+    pub const ZERO: Self = Self(0);
+    /// A moment that never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// A moment given in microseconds since the epoch.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl core::ops::Add<Duration> for Instant {
+    type Output = Self;
+
+    /// Saturates at [`Instant::NEVER`].
+    fn add(self, later: Duration) -> Self {
+        let micros = u64::try_from(later.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}

@@ -1,0 +1,2 @@
+//! RAET on microcontrollers.
+#![no_std]

@@ -1,0 +1,1 @@
+//! Drivers that run the RAET engine on UDP sockets.
