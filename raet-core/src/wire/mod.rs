@@ -37,6 +37,9 @@ mod segment;
 mod text;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{JoinBody, MAX_MISSEDS, Misseds, check_mapping, name};
 pub use error::{BodyError, NoSpace, ShapeError, TooLong, WireError};
 pub use head::{DateTime, Head};

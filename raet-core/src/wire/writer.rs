@@ -66,16 +66,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Each byte as two lower-case hex digits.
-    pub(super) fn hex_bytes(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.put(&[
-                hex_digit(usize::from(byte >> 4)),
-                hex_digit(usize::from(byte)),
-            ]);
-        }
-    }
-
     fn digits<const BASE: u32>(&mut self, number: u32, width: usize) {
         // Ten digits hold 2^32 in base ten, and no width asked for is above that.
         let mut text = [b'0'; 10];

@@ -28,10 +28,11 @@ impl<'a> Entries<'a> {
             BodyKind::Json => {
                 let text = core::str::from_utf8(body).map_err(|_| BodyError::NotText)?;
                 let mut cursor = json::Cursor::new(text);
-                if let Err(error) = cursor.open_object() {
+                if cursor.open_object().is_err() {
                     // Another JSON value is told from what is none.
-                    let whole = cursor.skip().and_then(|()| cursor.end());
-                    return Err(whole.map_or(error.into(), |()| BodyError::NotMapping));
+                    cursor.skip()?;
+                    cursor.end()?;
+                    return Err(BodyError::NotMapping);
                 }
                 Source::Json {
                     cursor,

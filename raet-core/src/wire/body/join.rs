@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use super::entries::Entries;
 use super::msgpack;
+use crate::crypto::hex;
 use crate::wire::text::Text;
 use crate::wire::writer::Writer;
 use crate::wire::{BodyError, BodyKind, Name, NoSpace, json};
@@ -99,9 +100,9 @@ impl JoinBody {
             out.decimal(uid.get());
         }
         out.put(b",\"verhex\":\"");
-        out.hex_bytes(&self.verify);
+        out.put(&hex::encode(&self.verify));
         out.put(b"\",\"pubhex\":\"");
-        out.hex_bytes(&self.public);
+        out.put(&hex::encode(&self.public));
         out.put(b"\",\"role\":");
         json::put_text(out, &self.role);
         out.byte(b'}');
@@ -122,7 +123,7 @@ impl JoinBody {
         for (key, bytes) in [("verhex", &self.verify), ("pubhex", &self.public)] {
             msgpack::put_text(out, key);
             msgpack::put_text_len(out, 64);
-            out.hex_bytes(bytes);
+            out.put(&hex::encode(bytes));
         }
         msgpack::put_text(out, "role");
         msgpack::put_text(out, &self.role);
@@ -177,22 +178,18 @@ fn byte_of(number: u64) -> Result<u8, BodyError> {
     u8::try_from(number).map_err(|_| BodyError::OutOfRange)
 }
 
+/// A key of 64 hex digits; upper case is taken too, as the reference does.
 fn key_of(text: Text<'_>) -> Result<[u8; 32], BodyError> {
     let mut chars = text.chars();
-    let mut digit = || {
+    let mut digits = [0; 64];
+    for digit in &mut digits {
         let c = chars.next().ok_or(BodyError::BadKey)??;
-        // A hex digit is below 16.
-        c.to_digit(16)
-            .map(|digit| digit as u8)
-            .ok_or(BodyError::BadKey)
-    };
-    let mut key = [0; 32];
-    for byte in &mut key {
-        *byte = digit()? << 4 | digit()?;
+        *digit = u8::try_from(c)
+            .map_err(|_| BodyError::BadKey)?
+            .to_ascii_lowercase();
     }
-    if chars.next().is_none() {
-        Ok(key)
-    } else {
-        Err(BodyError::BadKey)
+    if chars.next().is_some() {
+        return Err(BodyError::BadKey);
     }
+    hex::decode(&digits).map_err(|_| BodyError::BadKey)
 }
