@@ -3,11 +3,11 @@
 //! The engine is generic over one `S: Storage` and names no size in any signature. Behind that one
 //! type are two families with the same laws:
 //!
-//! | | [`Heap`] (feature `alloc`) | [`Fixed`] |
+//! | | `Heap` (feature `alloc`) | [`Fixed`] |
 //! |---|---|---|
-//! | records ([`Backing`]) | [`Paged`]: pages, added as needed | [`Slots`]: an array inside |
-//! | look-ups ([`Index`]) | [`Hashed`] | [`Scanned`]: a linear scan |
-//! | message bodies ([`Bodies`]) | [`Budget`]: an allocation each | [`Pool`]: one array for all |
+//! | records ([`Backing`]) | `Paged`: pages, added as needed | [`Slots`]: an array inside |
+//! | look-ups ([`Index`]) | `Hashed` | [`Scanned`]: a linear scan |
+//! | message bodies ([`Bodies`]) | `Budget`: an allocation each | [`Pool`]: one array for all |
 //!
 //! Over them, written once: [`Table`] (records with handles that go stale, and lists threaded
 //! through them), [`Deadlines`] (whose time comes next) and [`KeyedHash`] (what an index is fed).
@@ -15,7 +15,7 @@
 //! Everything is made with a limit and never passes it: what is full says so and changes nothing.
 //! Nothing here panics, whatever slot, handle or id it is given; where a caller's mistake can be
 //! seen, a debug build asserts. Given the same calls, both families choose the same slots and give
-//! the same answers, but for two things: [`Pool`] may be too fragmented for a body that [`Budget`]
+//! the same answers, but for two things: [`Pool`] may be too fragmented for a body that `Budget`
 //! would take, and an allocator may refuse what a limit allows.
 //!
 //! What may not enter: anything of the protocol, and anything that iterates over a hash table.
