@@ -5,5 +5,6 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod crypto;
 pub mod storage;
 pub mod time;
