@@ -1,0 +1,131 @@
+//! The suite of the deployed reference in portable Rust.
+
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use ed25519_dalek::{Sha512, Signature, Verifier, VerifyingKey};
+use salsa20::cipher::consts::U10;
+use x25519_dalek::{PublicKey, StaticSecret};
+use xsalsa20poly1305::{AeadInPlace, KeyInit, XSalsa20Poly1305};
+use zeroize::Zeroizing;
+
+use super::{Crypto, Purpose, WeakKey};
+
+/// Ed25519, X25519 and XSalsa20-Poly1305, with randomness from one seed.
+///
+/// Randomness is `HSalsa20(seed, purpose)`: a pseudo-random function, whose outputs for different
+/// inputs cannot be told from independent random ones without the seed. So a draw needs no state,
+/// no order among draws matters, and no draw tells anything about another.
+///
+/// The other side of it: who reads the seed out of memory can compute the short-term secrets of all
+/// sessions of this life, past ones too. Forward secrecy is from life to life, so a host that runs for
+/// years may want to build its engine anew now and then.
+pub struct NaclSuite {
+    seed: Zeroizing<[u8; 32]>,
+}
+
+impl NaclSuite {
+    /// A suite with the given seed: 32 bytes from the operating system's or the board's random
+    /// generator, **fresh at each construction** and kept nowhere. A seed used again repeats nonces
+    /// and short-term keys, which gives the sessions away.
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self {
+            seed: Zeroizing::new(*seed),
+        }
+    }
+}
+
+/// A checked Ed25519 public key, decompressed once.
+#[derive(Clone)]
+pub struct NaclVerifyKey(VerifyingKey);
+
+/// An Ed25519 signing key, its seed hashed once; the public half belongs to it for good, since signing
+/// under another one gives the secret away.
+pub struct NaclSignKey {
+    expanded: ExpandedSecretKey,
+    public: VerifyingKey,
+}
+
+/// An X25519 secret.
+pub struct NaclSecretKey(StaticSecret);
+
+/// The precomputed key of `crypto_box`.
+#[derive(Clone)]
+pub struct NaclBoxKey(XSalsa20Poly1305);
+
+impl Crypto for NaclSuite {
+    type VerifyKey = NaclVerifyKey;
+    type SignKey = NaclSignKey;
+    type SecretKey = NaclSecretKey;
+    type BoxKey = NaclBoxKey;
+
+    fn verify_key(&self, bytes: &[u8; 32]) -> Result<NaclVerifyKey, WeakKey> {
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| WeakKey)?;
+        // Decompression reduces an oversized y and drops the sign of x = 0; only the way back shows it.
+        let canonical = key.to_edwards().compress().as_bytes() == bytes;
+        if canonical && !key.is_weak() {
+            Ok(NaclVerifyKey(key))
+        } else {
+            Err(WeakKey)
+        }
+    }
+
+    fn verify_key_bytes(key: &NaclVerifyKey) -> [u8; 32] {
+        key.0.to_bytes()
+    }
+
+    fn sign_key(&self, seed: &[u8; 32]) -> NaclSignKey {
+        let expanded = ExpandedSecretKey::from(seed);
+        let public = VerifyingKey::from(&expanded);
+        NaclSignKey { expanded, public }
+    }
+
+    fn sign_key_public(&self, key: &NaclSignKey) -> [u8; 32] {
+        key.public.to_bytes()
+    }
+
+    fn secret_key(&self, bytes: &[u8; 32]) -> NaclSecretKey {
+        NaclSecretKey(StaticSecret::from(*bytes))
+    }
+
+    fn public_key(&self, key: &NaclSecretKey) -> [u8; 32] {
+        PublicKey::from(&key.0).to_bytes()
+    }
+
+    fn box_key(&self, secret: &NaclSecretKey, public: &[u8; 32]) -> Result<NaclBoxKey, WeakKey> {
+        let shared = secret.0.diffie_hellman(&PublicKey::from(*public));
+        if !shared.was_contributory() {
+            return Err(WeakKey);
+        }
+        let key = hsalsa20(shared.as_bytes(), &[0; 16]);
+        Ok(NaclBoxKey(XSalsa20Poly1305::new((&*key).into())))
+    }
+
+    fn sign(&self, key: &NaclSignKey, signed: &[u8]) -> [u8; 64] {
+        raw_sign::<Sha512>(&key.expanded, signed, &key.public).to_bytes()
+    }
+
+    fn verify(&self, key: &NaclVerifyKey, signed: &[u8], signature: &[u8; 64]) -> bool {
+        key.0
+            .verify(signed, &Signature::from_bytes(signature))
+            .is_ok()
+    }
+
+    fn seal(&self, key: &NaclBoxKey, nonce: &[u8; 24], body: &mut [u8]) -> [u8; 16] {
+        // Fails only when there is associated data, and there is none.
+        let sealed = key.0.encrypt_in_place_detached(nonce.into(), &[], body);
+        sealed.expect("no associated data").into()
+    }
+
+    fn open(&self, key: &NaclBoxKey, nonce: &[u8; 24], body: &mut [u8], tag: &[u8; 16]) -> bool {
+        key.0
+            .decrypt_in_place_detached(nonce.into(), &[], body, tag.into())
+            .is_ok()
+    }
+
+    fn draw(&self, purpose: Purpose) -> [u8; 32] {
+        *hsalsa20(&self.seed, &purpose.to_bytes())
+    }
+}
+
+fn hsalsa20(key: &[u8; 32], input: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(salsa20::hsalsa::<U10>(key.into(), input.into()).into())
+}
