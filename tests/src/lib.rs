@@ -1,1 +1,3 @@
 //! What the tests of raet share.
+
+pub mod interop;
