@@ -8,3 +8,4 @@ extern crate alloc;
 pub mod crypto;
 pub mod storage;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,198 @@
+//! The body of a join's request and response (road-transactions: Join).
+
+use core::num::NonZeroU32;
+
+use super::entries::Entries;
+use super::msgpack;
+use crate::wire::text::Text;
+use crate::wire::writer::Writer;
+use crate::wire::{BodyError, BodyKind, Name, NoSpace, json};
+
+/// Who an estate says that it is. All of it is public and unproven.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JoinBody {
+    /// The estate's name, unique on its road.
+    pub name: Name,
+    /// Bit 0: a main estate. The others were never used.
+    pub mode: u8,
+    /// The application's kind of estate.
+    pub kind: u8,
+    /// In a response, the uid that the joinent gives the joiner; `None` in a request.
+    pub uid: Option<NonZeroU32>,
+    /// The Ed25519 key that verifies the estate's packets (`verhex`).
+    pub verify: [u8; 32],
+    /// The long-term X25519 key (`pubhex`).
+    pub public: [u8; 32],
+    /// The role, which owns the keys.
+    pub role: Name,
+}
+
+/// The fields of a [`JoinBody`] found so far.
+#[derive(Default)]
+struct Draft {
+    name: Option<Name>,
+    mode: Option<u8>,
+    kind: Option<u8>,
+    uid: Option<NonZeroU32>,
+    verify: Option<[u8; 32]>,
+    public: Option<[u8; 32]>,
+    role: Option<Name>,
+}
+
+impl JoinBody {
+    /// Reads the body of a response or else of a request, in which `uid` is unknown. Unknown keys are
+    /// passed over.
+    ///
+    /// # Errors
+    ///
+    /// A field is missing or invalid, or the body is no mapping.
+    pub fn parse(kind: BodyKind, body: &[u8], response: bool) -> Result<Self, BodyError> {
+        let mut draft = Draft::default();
+        let mut entries = Entries::open(kind, body)?;
+        while let Some(key) = entries.next_key()? {
+            if key.is("name") {
+                draft.name = Some(name_of(entries.text()?)?);
+            } else if key.is("mode") {
+                draft.mode = Some(byte_of(entries.unsigned()?)?);
+            } else if key.is("kind") {
+                draft.kind = Some(byte_of(entries.unsigned()?)?);
+            } else if key.is("uid") && response {
+                let uid = u32::try_from(entries.unsigned()?).map_err(|_| BodyError::OutOfRange)?;
+                draft.uid = Some(NonZeroU32::new(uid).ok_or(BodyError::ZeroUid)?);
+            } else if key.is("verhex") {
+                draft.verify = Some(key_of(entries.text()?)?);
+            } else if key.is("pubhex") {
+                draft.public = Some(key_of(entries.text()?)?);
+            } else if key.is("role") {
+                draft.role = Some(name_of(entries.text()?)?);
+            } else {
+                entries.skip()?;
+            }
+        }
+        draft.finish(response).ok_or(BodyError::Missing)
+    }
+
+    /// Writes the body of a response if there is a uid, else of a request; returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `out` is too short. A `kind` that holds no mapping writes nothing and is refused the same way.
+    pub fn emit(&self, kind: BodyKind, out: &mut [u8]) -> Result<usize, NoSpace> {
+        let mut out = Writer::new(out);
+        match kind {
+            BodyKind::Json => self.write_json(&mut out),
+            BodyKind::Msgpack => self.write_msgpack(&mut out),
+            BodyKind::Nada | BodyKind::Raw => return Err(NoSpace),
+        }
+        out.finish()
+    }
+
+    fn write_json(&self, out: &mut Writer<'_>) {
+        out.put(b"{\"name\":");
+        json::put_text(out, &self.name);
+        out.put(b",\"mode\":");
+        out.decimal(u32::from(self.mode));
+        out.put(b",\"kind\":");
+        out.decimal(u32::from(self.kind));
+        if let Some(uid) = self.uid {
+            out.put(b",\"uid\":");
+            out.decimal(uid.get());
+        }
+        out.put(b",\"verhex\":\"");
+        out.hex_bytes(&self.verify);
+        out.put(b"\",\"pubhex\":\"");
+        out.hex_bytes(&self.public);
+        out.put(b"\",\"role\":");
+        json::put_text(out, &self.role);
+        out.byte(b'}');
+    }
+
+    fn write_msgpack(&self, out: &mut Writer<'_>) {
+        msgpack::put_map(out, if self.uid.is_some() { 7 } else { 6 });
+        msgpack::put_text(out, "name");
+        msgpack::put_text(out, &self.name);
+        msgpack::put_text(out, "mode");
+        msgpack::put_unsigned(out, u32::from(self.mode));
+        msgpack::put_text(out, "kind");
+        msgpack::put_unsigned(out, u32::from(self.kind));
+        if let Some(uid) = self.uid {
+            msgpack::put_text(out, "uid");
+            msgpack::put_unsigned(out, uid.get());
+        }
+        for (key, bytes) in [("verhex", &self.verify), ("pubhex", &self.public)] {
+            msgpack::put_text(out, key);
+            msgpack::put_text_len(out, 64);
+            out.hex_bytes(bytes);
+        }
+        msgpack::put_text(out, "role");
+        msgpack::put_text(out, &self.role);
+    }
+}
+
+impl Draft {
+    fn finish(self, response: bool) -> Option<JoinBody> {
+        if response && self.uid.is_none() {
+            return None;
+        }
+        Some(JoinBody {
+            name: self.name?,
+            mode: self.mode?,
+            kind: self.kind?,
+            uid: self.uid,
+            verify: self.verify?,
+            public: self.public?,
+            role: self.role?,
+        })
+    }
+}
+
+/// Makes a name or role of `text`, by the rule that a join's have to keep: 1 to
+/// [`NAME_MAX`](crate::wire::NAME_MAX) bytes without white space, control characters and slashes, as a
+/// keep may make a file name of it.
+///
+/// # Errors
+///
+/// [`BodyError::NameEmpty`], [`BodyError::NameTooLong`] or [`BodyError::NameCharacter`].
+pub fn name(text: &str) -> Result<Name, BodyError> {
+    name_of(Text::plain(text))
+}
+
+fn name_of(text: Text<'_>) -> Result<Name, BodyError> {
+    let mut name = Name::new();
+    for c in text.chars() {
+        let c = c?;
+        if c.is_whitespace() || c.is_control() || c == '/' {
+            return Err(BodyError::NameCharacter);
+        }
+        name.push(c).map_err(|_| BodyError::NameTooLong)?;
+    }
+    if name.is_empty() {
+        Err(BodyError::NameEmpty)
+    } else {
+        Ok(name)
+    }
+}
+
+fn byte_of(number: u64) -> Result<u8, BodyError> {
+    u8::try_from(number).map_err(|_| BodyError::OutOfRange)
+}
+
+fn key_of(text: Text<'_>) -> Result<[u8; 32], BodyError> {
+    let mut chars = text.chars();
+    let mut digit = || {
+        let c = chars.next().ok_or(BodyError::BadKey)??;
+        // A hex digit is below 16.
+        c.to_digit(16)
+            .map(|digit| digit as u8)
+            .ok_or(BodyError::BadKey)
+    };
+    let mut key = [0; 32];
+    for byte in &mut key {
+        *byte = digit()? << 4 | digit()?;
+    }
+    if chars.next().is_none() {
+        Ok(key)
+    } else {
+        Err(BodyError::BadKey)
+    }
+}

@@ -1,0 +1,233 @@
+//! The fixed layouts of the allow, lengths in bytes, numbers big-endian (road-transactions: Allow).
+//!
+//! A box is a `crypto_box`, its 16-byte tag first. Parsing copies the parts out, so that a box can be
+//! opened in its copy; nothing here opens or makes one.
+
+use super::writer::Writer;
+use super::{BodyError, NoSpace};
+
+/// The plain part of a hello, which is also what its box holds: 64 times the digit 0.
+pub const HELLO_PLAIN: [u8; 64] = [b'0'; 64];
+
+/// Cuts an array off the front; the caller has checked the length of the whole.
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], BodyError> {
+    let (part, after) = rest.split_first_chunk().ok_or(BodyError::WrongLength)?;
+    *rest = after;
+    Ok(*part)
+}
+
+/// Declares a layout of consecutive parts, with parse and emit.
+macro_rules! layout {
+    ($(#[$doc:meta])* $name:ident { $($(#[$part_doc:meta])* $part:ident: $len:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$part_doc])* pub $part: [u8; $len],)*
+        }
+
+        impl $name {
+            /// Bytes of the layout.
+            pub const LEN: usize = 0 $(+ $len)*;
+
+            /// Takes `bytes` apart.
+            ///
+            /// # Errors
+            ///
+            /// [`BodyError::WrongLength`] unless there are exactly [`Self::LEN`] of them.
+            pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
+                let mut rest = bytes;
+                let parts = Self { $($part: take(&mut rest)?,)* };
+                if rest.is_empty() { Ok(parts) } else { Err(BodyError::WrongLength) }
+            }
+
+            /// Writes the [`Self::LEN`] bytes and returns their number.
+            ///
+            /// # Errors
+            ///
+            /// `out` is shorter than that.
+            pub fn emit(&self, out: &mut [u8]) -> Result<usize, NoSpace> {
+                let mut out = Writer::new(out);
+                $(out.put(&self.$part);)*
+                out.finish()
+            }
+        }
+    };
+}
+
+/// The allower's first packet.
+///
+/// ```text
+///  0               64              96                    176         200
+///  +---------------+---------------+---------------------+-----------+
+///  | 64 x '0'      | short public  | boxed               | nonce     |
+///  +---------------+---------------+---------------------+-----------+
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hello {
+    /// The allower's short-term public key.
+    pub short: [u8; 32],
+    /// [`HELLO_PLAIN`] boxed from the allower's short-term to the allowent's long-term key.
+    pub boxed: [u8; 80],
+    /// The nonce of the box.
+    pub nonce: [u8; 24],
+}
+
+impl Hello {
+    /// Bytes of the layout.
+    pub const LEN: usize = 200;
+
+    /// Takes `bytes` apart.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::WrongLength`] unless there are exactly 200, [`BodyError::WrongFiller`] unless they
+    /// begin with [`HELLO_PLAIN`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
+        let mut rest = bytes;
+        let plain: [u8; 64] = take(&mut rest)?;
+        let hello = Self {
+            short: take(&mut rest)?,
+            boxed: take(&mut rest)?,
+            nonce: take(&mut rest)?,
+        };
+        if !rest.is_empty() {
+            Err(BodyError::WrongLength)
+        } else if plain == HELLO_PLAIN {
+            Ok(hello)
+        } else {
+            Err(BodyError::WrongFiller)
+        }
+    }
+
+    /// Writes the 200 bytes and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// `out` is shorter than that.
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, NoSpace> {
+        let mut out = Writer::new(out);
+        out.put(&HELLO_PLAIN);
+        out.put(&self.short);
+        out.put(&self.boxed);
+        out.put(&self.nonce);
+        out.finish()
+    }
+}
+
+layout! {
+    /// The allowent's answer.
+    ///
+    /// ```text
+    ///  0                     80          104
+    ///  +---------------------+-----------+
+    ///  | boxed: CookieInner  | nonce     |
+    ///  +---------------------+-----------+
+    /// ```
+    Cookie {
+        /// A [`CookieInner`] boxed from the allowent's long-term to the allower's short-term key.
+        boxed: 80,
+        /// The nonce of the box.
+        nonce: 24,
+    }
+}
+
+/// What the box of a cookie packet holds.
+///
+/// ```text
+///  0               32      36      40          64
+///  +---------------+-------+-------+-----------+
+///  | short public  | nuid  | fuid  | cookie    |
+///  +---------------+-------+-------+-----------+
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CookieInner {
+    /// The allowent's short-term public key.
+    pub short: [u8; 32],
+    /// The allowent's uid for the allower, `se` of the packet.
+    pub near: u32,
+    /// The allower's uid for the allowent, `de` of the packet.
+    pub far: u32,
+    /// What the initiate has to repeat.
+    pub cookie: [u8; 24],
+}
+
+impl CookieInner {
+    /// Bytes of the layout.
+    pub const LEN: usize = 64;
+
+    /// Takes `bytes` apart.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::WrongLength`] unless there are exactly 64.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
+        let mut rest = bytes;
+        let inner = Self {
+            short: take(&mut rest)?,
+            near: u32::from_be_bytes(take(&mut rest)?),
+            far: u32::from_be_bytes(take(&mut rest)?),
+            cookie: take(&mut rest)?,
+        };
+        if rest.is_empty() {
+            Ok(inner)
+        } else {
+            Err(BodyError::WrongLength)
+        }
+    }
+
+    /// Writes the 64 bytes and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// `out` is shorter than that.
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, NoSpace> {
+        let mut out = Writer::new(out);
+        out.put(&self.short);
+        out.put(&self.near.to_be_bytes());
+        out.put(&self.far.to_be_bytes());
+        out.put(&self.cookie);
+        out.finish()
+    }
+}
+
+layout! {
+    /// The allower's second packet.
+    ///
+    /// ```text
+    ///  0               32          56                        304         328
+    ///  +---------------+-----------+-------------------------+-----------+
+    ///  | short public  | cookie    | boxed: InitiateInner    | nonce     |
+    ///  +---------------+-----------+-------------------------+-----------+
+    /// ```
+    Initiate {
+        /// The allower's short-term public key, as in its hello.
+        short: 32,
+        /// What the cookie packet brought.
+        cookie: 24,
+        /// An [`InitiateInner`] boxed from the allower's to the allowent's short-term key.
+        boxed: 248,
+        /// The nonce of the box.
+        nonce: 24,
+    }
+}
+
+layout! {
+    /// What the box of an initiate holds.
+    ///
+    /// ```text
+    ///  0               32              80          104                       232
+    ///  +---------------+---------------+-----------+-------------------------+
+    ///  | long public   | vouch         | nonce     | name, then spaces       |
+    ///  +---------------+---------------+-----------+-------------------------+
+    /// ```
+    InitiateInner {
+        /// The allower's long-term public key.
+        public: 32,
+        /// The allower's short-term public key boxed from its long-term to the allowent's long-term key.
+        vouch: 48,
+        /// The nonce of the vouch.
+        nonce: 24,
+        /// The domain name of the allowent's host, padded with spaces; a difference proves nothing.
+        name: 128,
+    }
+}
