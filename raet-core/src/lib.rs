@@ -6,5 +6,6 @@
 extern crate alloc;
 
 pub mod crypto;
+pub mod storage;
 pub mod time;
 pub mod wire;

@@ -1,3 +1,4 @@
 //! What the tests of raet share.
 
+pub mod interop;
 pub mod vectors;

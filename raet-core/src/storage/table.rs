@@ -1,0 +1,384 @@
+//! Records that come and go, named by handles that go stale, in lists threaded through them.
+
+use super::{Backing, BeyondCapacity, index};
+use core::marker::PhantomData;
+
+/// The end of a list, of the free list too. Above every slot ([`MAX_LIMIT`](super::MAX_LIMIT)).
+const NIL: u32 = u32::MAX;
+/// In place of a neighbour: not in a list.
+const UNLINKED: u32 = u32::MAX - 1;
+
+/// Names a value in a [`Table`] from its insertion until its removal. After that it finds nothing,
+/// also when its slot holds another value.
+///
+/// What tells values in one slot apart is a generation of 32 bits that wraps: a handle kept over
+/// 2³² removals from its slot may find a stranger.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle {
+    slot: u32,
+    generation: u32,
+}
+
+impl Handle {
+    /// The slot of the value, below [`Table::slots`]. Lists, deadlines and indexes name values by
+    /// it, for as long as they are in the table.
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+/// What a [`Table`] asks its [`Backing`] to hold: a value or the room for one, and its place in
+/// each of `LISTS` lists.
+#[derive(Debug)]
+pub struct Slot<T, const LISTS: usize> {
+    generation: u32,
+    content: Content<T>,
+    links: [Link; LISTS],
+}
+
+#[derive(Debug)]
+enum Content<T> {
+    /// `next` is the slot that became free before this one.
+    Free {
+        next: u32,
+    },
+    Held(T),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    prev: u32,
+    next: u32,
+}
+
+impl Link {
+    const NONE: Self = Self {
+        prev: UNLINKED,
+        next: UNLINKED,
+    };
+}
+
+/// The ends of a list of slots; the rest of it lies in the slots. It lives wherever its owner keeps
+/// it, and goes with one [`Table`].
+///
+/// `L` says which of the table's links it runs through: a slot is in at most one list of each `L`.
+#[derive(Debug)]
+pub struct List<const L: usize> {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl<const L: usize> List<L> {
+    /// A list of nothing.
+    pub const fn new() -> Self {
+        Self {
+            head: NIL,
+            tail: NIL,
+            len: 0,
+        }
+    }
+
+    /// The first slot.
+    pub fn head(&self) -> Option<u32> {
+        real(self.head)
+    }
+
+    /// The last slot.
+    pub fn tail(&self) -> Option<u32> {
+        real(self.tail)
+    }
+
+    /// The number of slots in it.
+    pub fn len(&self) -> usize {
+        index(self.len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<const L: usize> Default for List<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Values in numbered slots, with `LISTS` doubly linked lists through them.
+///
+/// Everything takes O(1), and nothing but an insertion that needs a new slot can allocate. A value
+/// goes to the slot that became free last, or to a new one if none is free: the same calls give
+/// the same slots on every storage. Full means an insertion gives the value back.
+///
+/// The links are the slot's. Whoever removes a value takes it out of its lists first; a debug build
+/// asserts it. Otherwise the slot stays in them, empty.
+#[derive(Debug)]
+pub struct Table<T, B, const LISTS: usize> {
+    slots: B,
+    free: u32,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
+    /// An empty table that can hold `limit` values.
+    ///
+    /// # Errors
+    /// When the backing cannot hold as many.
+    pub fn with_limit(limit: usize) -> Result<Self, BeyondCapacity> {
+        Ok(Self {
+            slots: B::with_limit(limit)?,
+            free: NIL,
+            len: 0,
+            values: PhantomData,
+        })
+    }
+
+    /// The number of values it can hold.
+    pub fn limit(&self) -> usize {
+        self.slots.limit()
+    }
+
+    /// The number of values it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether it is at its limit.
+    pub fn is_full(&self) -> bool {
+        self.len >= self.slots.limit()
+    }
+
+    /// One more than the highest slot that ever held a value. To list the table: look at each slot
+    /// below, in as many calls as it takes.
+    pub fn slots(&self) -> u32 {
+        // A backing's limit is below 2³².
+        self.slots.len() as u32
+    }
+
+    /// An upper bound of the bytes that a table of this limit ever allocates, beyond its own
+    /// `size_of`.
+    pub fn worst_bytes(limit: usize) -> usize {
+        B::worst_bytes(limit)
+    }
+
+    /// Puts a value in.
+    ///
+    /// # Errors
+    /// Gives it back when the table is full (or needs memory that the allocator refuses).
+    pub fn insert(&mut self, value: T) -> Result<Handle, T> {
+        let Some(slot) = self.vacant() else {
+            return Err(value);
+        };
+        let Some(vacant) = self.slots.get_mut(index(slot)) else {
+            return Err(value);
+        };
+        if let Content::Free { next } = vacant.content {
+            self.free = next;
+        }
+        vacant.content = Content::Held(value);
+        self.len += 1;
+        Ok(Handle {
+            slot,
+            generation: vacant.generation,
+        })
+    }
+
+    /// The first of the free list, after a new slot was put there if it was empty.
+    fn vacant(&mut self) -> Option<u32> {
+        if self.free == NIL {
+            let slot = self.slots();
+            self.slots
+                .push(Slot {
+                    generation: 0,
+                    content: Content::Free { next: NIL },
+                    links: [Link::NONE; LISTS],
+                })
+                .ok()?;
+            self.free = slot;
+        }
+        Some(self.free)
+    }
+
+    /// Takes a value out; `None` if the handle is stale.
+    pub fn remove(&mut self, handle: Handle) -> Option<T> {
+        let slot = self.slot_mut(handle.slot)?;
+        if slot.generation != handle.generation || matches!(slot.content, Content::Free { .. }) {
+            return None;
+        }
+        debug_assert!(
+            slot.links.iter().all(|link| link.next == UNLINKED),
+            "slot {} is still in a list",
+            handle.slot
+        );
+        slot.generation = slot.generation.wrapping_add(1);
+        let next = core::mem::replace(&mut self.free, handle.slot);
+        self.len -= 1;
+        let slot = self.slot_mut(handle.slot)?;
+        match core::mem::replace(&mut slot.content, Content::Free { next }) {
+            Content::Held(value) => Some(value),
+            Content::Free { .. } => None,
+        }
+    }
+
+    /// The value of a handle; `None` if it is stale.
+    pub fn get(&self, handle: Handle) -> Option<&T> {
+        let slot = self.slot(handle.slot)?;
+        if slot.generation != handle.generation {
+            return None;
+        }
+        self.at(handle.slot)
+    }
+
+    /// The value of a handle, to change; `None` if it is stale.
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        let slot = self.slot(handle.slot)?;
+        if slot.generation != handle.generation {
+            return None;
+        }
+        self.at_mut(handle.slot)
+    }
+
+    /// The value in a slot; `None` if it is free or was never used.
+    pub fn at(&self, slot: u32) -> Option<&T> {
+        match &self.slot(slot)?.content {
+            Content::Held(value) => Some(value),
+            Content::Free { .. } => None,
+        }
+    }
+
+    /// The value in a slot, to change; `None` if it is free or was never used.
+    pub fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match &mut self.slot_mut(slot)?.content {
+            Content::Held(value) => Some(value),
+            Content::Free { .. } => None,
+        }
+    }
+
+    /// The handle of the value in a slot; `None` if it is free or was never used.
+    pub fn handle_of(&self, slot: u32) -> Option<Handle> {
+        let found = self.slot(slot)?;
+        matches!(found.content, Content::Held(_)).then_some(Handle {
+            slot,
+            generation: found.generation,
+        })
+    }
+
+    fn slot(&self, slot: u32) -> Option<&Slot<T, LISTS>> {
+        self.slots.get(index(slot))
+    }
+
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot<T, LISTS>> {
+        self.slots.get_mut(index(slot))
+    }
+}
+
+/// Lists. The slot must hold a value, and the list be one of this table.
+///
+/// An operation that cannot be right (a slot without a value, linking what is in a list, unlinking
+/// what is not in this one) fails an assertion in a debug build; else it does nothing.
+impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
+    /// Puts a slot at the end of a list.
+    pub fn push_back<const L: usize>(&mut self, list: &mut List<L>, slot: u32) {
+        self.insert_before(list, None, slot);
+    }
+
+    /// Puts a slot at the start of a list.
+    pub fn push_front<const L: usize>(&mut self, list: &mut List<L>, slot: u32) {
+        self.insert_before(list, list.head(), slot);
+    }
+
+    /// Puts a slot into a list before another that is in it, or at its end.
+    pub fn insert_before<const L: usize>(
+        &mut self,
+        list: &mut List<L>,
+        before: Option<u32>,
+        slot: u32,
+    ) {
+        let held = self.at(slot).is_some();
+        let (prev, next) = match before {
+            None => (Some(list.tail), NIL),
+            Some(at) => (self.link::<L>(at).map(|link| link.prev), at),
+        };
+        // An unlinked `before` has UNLINKED in front of it, and the first one must be this list's.
+        let prev = prev.filter(|prev| *prev != UNLINKED && (*prev != NIL || list.head == next));
+        let (true, false, Some(prev)) = (held, self.is_linked::<L>(slot), prev) else {
+            debug_assert!(false, "slot {slot} cannot be put before {before:?}");
+            return;
+        };
+        self.set_link::<L>(slot, Link { prev, next });
+        self.join_ends(list, prev, slot);
+        self.join_ends(list, slot, next);
+        list.len = list.len.saturating_add(1);
+    }
+
+    /// Takes a slot out of the list that it is in.
+    pub fn unlink<const L: usize>(&mut self, list: &mut List<L>, slot: u32) {
+        let link = self.link::<L>(slot).filter(|link| {
+            link.next != UNLINKED
+                // At an end of a list, it must be an end of this one.
+                && (link.prev != NIL || list.head == slot)
+                && (link.next != NIL || list.tail == slot)
+        });
+        let Some(Link { prev, next }) = link else {
+            debug_assert!(false, "slot {slot} is not in the list");
+            return;
+        };
+        self.set_link::<L>(slot, Link::NONE);
+        self.join_ends(list, prev, next);
+        list.len = list.len.saturating_sub(1);
+    }
+
+    /// Takes the first slot out of a list; `None` if it is empty.
+    pub fn pop_front<const L: usize>(&mut self, list: &mut List<L>) -> Option<u32> {
+        let slot = list.head()?;
+        self.unlink(list, slot);
+        Some(slot)
+    }
+
+    /// The slot after this one in its list `L`; `None` at the end, and outside of lists.
+    pub fn next<const L: usize>(&self, slot: u32) -> Option<u32> {
+        real(self.link::<L>(slot)?.next)
+    }
+
+    /// Whether a slot is in a list `L`.
+    pub fn is_linked<const L: usize>(&self, slot: u32) -> bool {
+        self.link::<L>(slot)
+            .is_some_and(|link| link.next != UNLINKED)
+    }
+
+    /// Makes two slots neighbours, where an end of the list stands for NIL.
+    fn join_ends<const L: usize>(&mut self, list: &mut List<L>, prev: u32, next: u32) {
+        match self.link::<L>(prev) {
+            Some(link) => self.set_link::<L>(prev, Link { next, ..link }),
+            None => list.head = next,
+        }
+        match self.link::<L>(next) {
+            Some(link) => self.set_link::<L>(next, Link { prev, ..link }),
+            None => list.tail = prev,
+        }
+    }
+
+    fn link<const L: usize>(&self, slot: u32) -> Option<Link> {
+        const { assert!(L < LISTS, "the table has no such list") }
+        self.slot(slot)?.links.get(L).copied()
+    }
+
+    fn set_link<const L: usize>(&mut self, slot: u32, link: Link) {
+        if let Some(place) = self.slot_mut(slot).and_then(|slot| slot.links.get_mut(L)) {
+            *place = link;
+        }
+    }
+}
+
+/// A neighbour, unless it is a mark that there is none.
+fn real(slot: u32) -> Option<u32> {
+    (slot < UNLINKED).then_some(slot)
+}
