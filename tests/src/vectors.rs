@@ -83,6 +83,13 @@ pub fn key(digits: &Value) -> Option<[u8; 32]> {
     )
 }
 
+/// `bytes` as a string of hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |digits, byte| {
+        digits + &format!("{byte:02x}")
+    })
+}
+
 fn read_directory(directory: &Path) -> Vec<Recording> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))

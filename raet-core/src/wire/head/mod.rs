@@ -171,7 +171,7 @@ fn split<'a>(datagram: &'a [u8], end: &[u8]) -> Result<(&'a [u8], usize), WireEr
 /// Declares the numbered fields with their codes.
 macro_rules! fields {
     ($($variant:ident $code:literal,)*) => {
-        /// A field of a head other than `ri`.
+        /// A field of a head other than `ri`. The flags have codes as well, but are sent in `fg` alone.
         #[derive(Clone, Copy, PartialEq, Eq)]
         #[repr(u8)]
         enum Field {

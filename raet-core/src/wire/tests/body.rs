@@ -216,7 +216,7 @@ fn nesting_is_bounded_without_recursion() {
         Err(BodyError::TooDeep)
     );
 
-    let lists = [b"\x81\x00".as_slice(), &[0x91; 100_000], &[0x00]].concat();
+    let lists = [b"\x81\x00".as_slice(), &vec![0x91; 100_000], &[0x00]].concat();
     assert_eq!(check_mapping(BodyKind::Msgpack, &lists), Ok(()));
     let promised = b"\x81\x00\xdf\xff\xff\xff\xff\xdf\xff\xff\xff\xff";
     assert_eq!(

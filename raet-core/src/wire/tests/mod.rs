@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "quickcheck gives values")]
+
 use quickcheck::{Gen, QuickCheck, Testable};
 
 extern crate std;
