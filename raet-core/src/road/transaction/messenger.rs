@@ -106,7 +106,7 @@ struct Flight {
     asked_from: u32,
     /// An ack or resend has come: the peer has opened the transaction.
     heard: bool,
-    /// The last packet is to be sent again.
+    /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
@@ -325,10 +325,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let coat_len = coat_len(&self.config, message.len);
         let burst = (share / 2).max(1);
         let (segment, again, wait, fresh) = if flight.repeat {
+            // The furthest that was sent: its answer tells everything that is missing.
             flight.repeat = false;
-            let (segment, flags) = flight.last?;
             self.stats.repeats_out += 1;
-            (segment, flight.heard, flags.contains(Flags::WAIT), false)
+            (flight.next.checked_sub(1)?, flight.heard, true, false)
         } else if flight.asked > 0 {
             let bits = self
                 .bodies
@@ -559,12 +559,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         } else if let State::Open(flight) = &mut message.state
             && flight.redo <= now
         {
-            // What is due anyway goes first; only silence makes the last packet be sent again.
+            // What is due anyway goes first; only silence makes a packet be sent again.
             let max = self.config.timers.messenger.redo_max;
             flight.interval = (flight.interval * 2).min(max);
             flight.redo = Instant::NEVER;
             flight.probe = None;
-            flight.repeat = flight.last.is_some();
+            flight.repeat = flight.next > 0;
             if let Some(remote) = self.remotes.at_mut(slot)
                 && !self.outbox.is_linked::<SENDABLE>(out)
             {
