@@ -170,7 +170,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let busy = remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some();
         remote.life.next = if busy || !wants {
             Instant::NEVER
-        } else if remote.session.is_none() || remote.life.failures > 0 {
+        } else if remote.session.is_none() || remote.life.failures > 0 || remote.doubts {
             now + remote.life.interval
         } else if let Some(Presence { period, .. }) = presence
             && !remote.life.reaped

@@ -25,7 +25,7 @@ use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
+use crate::road::{BodyId, MESSAGES, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
 use crate::time::{Duration, Instant};
@@ -105,6 +105,8 @@ struct Flight {
     asked_from: u32,
     /// An ack or resend has come: the peer has opened the transaction.
     heard: bool,
+    /// The peer said no, and is being asked what it meant (`on_nack`).
+    doubted: Option<Doubted>,
     /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
     /// The last packet sent, and its signature.
@@ -116,13 +118,27 @@ struct Flight {
     probe: Option<Instant>,
 }
 
+/// What a nack of 0.6.8 means if the peer turns out to hold our session all along.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doubted {
+    /// Every segment had been sent, in a session that the peer surely held: it had it already.
+    Had,
+    /// Some segment was never sent: it will never have it.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
 impl Flight {
     fn in_flight(&self) -> u32 {
         self.next - self.confirmed
     }
 
     fn sendable(&self, share: u32) -> bool {
-        self.repeat || self.asked > 0 || self.next < self.plan.count && self.in_flight() < share
+        self.doubted.is_none()
+            && (self.repeat
+                || self.asked > 0
+                || self.next < self.plan.count && self.in_flight() < share)
     }
 }
 
@@ -177,15 +193,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent: false,
             state: State::Waiting,
         };
-        let inserted = self
-            .outbox
-            .insert(message)
-            .ok()
-            .filter(|h| self.due_out.reserve(h.slot()));
-        let (Some(handle), Some(remote)) = (inserted, self.remotes.at_mut(slot)) else {
+        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
+        if !self.due_out.reserve(handle.slot()) {
+            // An allocator's refusal: as full.
+            self.outbox.remove(handle);
+            self.bodies.give(body);
+            return Err(SendError::Full);
+        }
         self.outbox_bytes += bytes;
         if let Some(room) = self.bodies.get_mut(body).get_mut(16..16 + len) {
             fill(room);
@@ -245,10 +263,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.stats.messages_out += 1;
                 self.end_message(now, out, Outcome::Delivered);
             }
-            PacketKind::Nack => {
-                let outcome = self.meaning_of_nack(slot, out, head.order);
-                self.end_message(now, out, outcome);
-            }
+            PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
                 self.sample(now, slot, out);
                 self.advance(now, slot, out, head.segment.saturating_add(1), None);
@@ -266,23 +281,72 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Verdict::Taken
     }
 
-    /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
-    /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
-    /// neither lacks a part nor the session. A segment that was never sent means surely no.
-    fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
-        let certain = self
-            .remotes
-            .at(slot)
-            .and_then(|r| r.session.as_ref())
-            .is_some_and(|s| s.certain);
-        let all_sent = match self.outbox.at(out).map(|m| &m.state) {
-            Some(State::Open(flight)) => flight.next == flight.plan.count,
-            _ => false,
+    /// H5. A receiver of this implementation says what its nack means.
+    ///
+    /// One of 0.6.8 nacks what it had already, and what it will not take because it lost the session
+    /// (a restart), with the same bytes. So it is asked for a sign of life. If it answers that it is
+    /// allowed, it held our session all the time: a new one would have taken an allow with us.
+    /// Then the nack can only mean that the transaction was finished. If it answers otherwise, the
+    /// session is over, and the message is open when the next one comes.
+    fn on_nack(&mut self, now: Instant, slot: u32, out: u32, reason: u32) {
+        match reason {
+            no::REFUSED => self.end_message(now, out, Outcome::Failed(Failure::Refused)),
+            no::PASSED => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
+            _ => {
+                let Some(remote) = self.remotes.at_mut(slot) else {
+                    return;
+                };
+                let certain = remote.session.as_ref().is_some_and(|s| s.certain);
+                if let Some(Outgoing {
+                    state: State::Open(flight),
+                    ..
+                }) = self.outbox.at_mut(out)
+                {
+                    flight.doubted = Some(match (flight.next == flight.plan.count, certain) {
+                        (false, _) => Doubted::Refused,
+                        (true, true) => Doubted::Had,
+                        (true, false) => Doubted::Unknown,
+                    });
+                    flight.redo = Instant::NEVER;
+                    self.outbox.unlink(&mut remote.sendable, out);
+                }
+                // Only an answer to a question that was asked after the nack counts.
+                remote.doubts = true;
+                remote.alive = None;
+                self.set_due_out(out);
+                self.start_alive(now, slot);
+            }
+        }
+    }
+
+    /// The peer is alive and allowed, said after every nack that is in doubt.
+    pub(crate) fn settle_doubts(&mut self, now: Instant, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
         };
-        match (reason, all_sent, certain) {
-            (no::REFUSED, ..) | (0, false, _) => Outcome::Failed(Failure::Refused),
-            (0, true, true) => Outcome::Delivered,
-            _ => Outcome::Unknown(Doubt::Nacked),
+        if !core::mem::take(&mut remote.doubts) {
+            return;
+        }
+        let mut next = remote.open.head();
+        while let Some(out) = next {
+            next = self.outbox.next::<MESSAGES>(out);
+            let doubted = match self.outbox.at(out).map(|m| &m.state) {
+                Some(State::Open(flight)) => flight.doubted,
+                _ => None,
+            };
+            match doubted {
+                Some(Doubted::Had) => {
+                    self.stats.messages_out += 1;
+                    self.end_message(now, out, Outcome::Delivered);
+                }
+                Some(Doubted::Refused) => {
+                    self.end_message(now, out, Outcome::Failed(Failure::Refused));
+                }
+                Some(Doubted::Unknown) => {
+                    self.end_message(now, out, Outcome::Unknown(Doubt::Nacked));
+                }
+                None => {}
+            }
         }
     }
 
@@ -339,7 +403,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        flight.redo = now + flight.interval;
+        if flight.doubted.is_none() {
+            flight.redo = now + flight.interval;
+        }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
         }
@@ -449,6 +515,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The session has changed: open messages go back to the front of the queue, in their order,
     /// or end as unknown if they are not to be sent twice.
     pub(crate) fn reopen_messages(&mut self, now: Instant, slot: u32) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.doubts = false;
+        }
         loop {
             let Some(remote) = self.remotes.at_mut(slot) else {
                 return;

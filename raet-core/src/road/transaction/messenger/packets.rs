@@ -86,6 +86,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             asked: 0,
             asked_from: 0,
             heard: false,
+            doubted: None,
             repeat: false,
             last: None,
             signature: [0; 64],
