@@ -92,7 +92,7 @@ both! {
     fn a_nack_before_all_was_sent_means_failed<S>() {
         let (mut world, _, main) = World::<S>::allowed();
         world.lose = std::boxed::Box::new(|p| p.kind().0 == TransactionKind::Message);
-        world.send(1, main, 1, &[7; 20_000].repeat(S::LIMITS.message.min(60_000) / 20_000));
+        world.send(1, main, 1, &vec![7; S::LIMITS.message.min(60_000) / 20_000 * 20_000]);
         world.settle();
         let sent = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
         let count = Frame::parse(&sent.bytes).unwrap().head.segments;
