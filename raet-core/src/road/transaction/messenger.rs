@@ -15,10 +15,12 @@
 //! that is open when the session changes is sealed anew and sent again under the same name, so a
 //! receiver of this implementation delivers it once.
 
+mod nack;
 mod packets;
 
 use core::ops::Range;
 
+use self::nack::Nacked;
 use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
@@ -107,6 +109,8 @@ struct Flight {
     heard: bool,
     /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
+    /// A packet has left after all segments had.
+    repeated: bool,
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
@@ -114,6 +118,8 @@ struct Flight {
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
+    /// It was nacked: nothing of it is sent any more.
+    nacked: Option<Nacked>,
 }
 
 impl Flight {
@@ -122,7 +128,8 @@ impl Flight {
     }
 
     fn sendable(&self, share: u32) -> bool {
-        self.repeat || self.asked > 0 || self.next < self.plan.count && self.in_flight() < share
+        let more = self.next < self.plan.count && self.in_flight() < share;
+        self.nacked.is_none() && (self.repeat || self.asked > 0 || more)
     }
 }
 
@@ -245,10 +252,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.stats.messages_out += 1;
                 self.end_message(now, out, Outcome::Delivered);
             }
-            PacketKind::Nack => {
-                let outcome = self.meaning_of_nack(slot, out, head.order);
-                self.end_message(now, out, outcome);
-            }
+            PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
                 self.sample(now, slot, out);
                 self.advance(now, slot, out, head.segment.saturating_add(1), None);
@@ -264,26 +268,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.heard(now, slot);
         Verdict::Taken
-    }
-
-    /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
-    /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
-    /// neither lacks a part nor the session. A segment that was never sent means surely no.
-    fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
-        let certain = self
-            .remotes
-            .at(slot)
-            .and_then(|r| r.session.as_ref())
-            .is_some_and(|s| s.certain);
-        let all_sent = match self.outbox.at(out).map(|m| &m.state) {
-            Some(State::Open(flight)) => flight.next == flight.plan.count,
-            _ => false,
-        };
-        match (reason, all_sent, certain) {
-            (no::REFUSED, ..) | (0, false, _) => Outcome::Failed(Failure::Refused),
-            (0, true, true) => Outcome::Delivered,
-            _ => Outcome::Unknown(Doubt::Nacked),
-        }
     }
 
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {
@@ -317,6 +301,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let State::Open(flight) = &mut message.state else {
             return;
         };
+        if flight.nacked.is_some() {
+            return; // older than the nack
+        }
         flight.heard = true;
         flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
@@ -413,7 +400,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 State::Open(flight) => {
                     remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
                     self.outbox.unlink(&mut remote.open, out);
-                    self.outbox.unlink(&mut remote.sendable, out);
+                    match flight.nacked {
+                        Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                        None => self.outbox.unlink(&mut remote.sendable, out),
+                    }
                     self.out_by_id
                         .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
                 }
@@ -473,9 +463,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 {
                     bits.fill(0);
                 }
+                match flight.nacked {
+                    Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                    None => self.outbox.unlink(&mut remote.sendable, out),
+                }
             }
             self.outbox.unlink(&mut remote.open, out);
-            self.outbox.unlink(&mut remote.sendable, out);
             self.outbox.push_front(&mut remote.waiting, out);
             self.set_due_out(out);
         }
