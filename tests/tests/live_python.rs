@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use raet_core::config::{Config, Presence, Trust};
 use raet_core::crypto::Secrets;
-use raet_core::event::{Outcome, RemoteEvent};
+use raet_core::event::{Doubt, Outcome, RemoteEvent};
 use raet_core::storage::{Fixed, Heap, Storage};
 use raet_core::wire::{BodyKind, HeadKind, MAX_PACKET, PacketKind, TransactionKind};
 use raet_core::{RemoteId, SendOptions};
@@ -253,9 +253,9 @@ impl<S: Storage> Pair<S> {
 
     /// Small and large, both ways at once.
     #[track_caller]
-    fn exchange(&mut self) {
-        let ours = [self.tell(20), self.tell(LARGE)];
-        let theirs = [self.ask(20), self.ask(LARGE)];
+    fn exchange(&mut self, large: usize) {
+        let ours = [self.tell(20), self.tell(large)];
+        let theirs = [self.ask(20), self.ask(large)];
         for value in &ours {
             self.told(value);
         }
@@ -323,7 +323,7 @@ fn whole<S: Storage>(main: Main, kinds: Kinds, own: Kinds, more: &Value) {
     let began = Instant::now();
     pair.begin();
     pair.up();
-    pair.exchange();
+    pair.exchange(LARGE);
     pair.alive();
     pair.settle();
     let good = began.elapsed();
@@ -331,10 +331,16 @@ fn whole<S: Storage>(main: Main, kinds: Kinds, own: Kinds, more: &Value) {
     pair.part();
     let began = Instant::now();
     let seed = seed();
+    // In bursts of a few the peer stops for 200 ms at every loss.
+    let large = if more["burst"].is_null() {
+        LARGE
+    } else {
+        LARGE / 10
+    };
     pair.estate.lose = lossy(seed, 10);
     pair.begin();
     pair.up();
-    pair.exchange();
+    pair.exchange(large);
     pair.alive();
     pair.settle();
     let bad = began.elapsed();
@@ -533,7 +539,7 @@ fn presence_on_both_sides_sees_the_other_come_go_and_come_back() {
             "{main:?}: a new join"
         );
         pair.told = 0;
-        pair.exchange();
+        pair.exchange(LARGE);
         pair.settle();
         pair.peer.stop();
     }
@@ -593,7 +599,7 @@ fn a_peer_that_comes_back_from_its_keep_needs_no_join() {
             }
         }
         pair.until("new session", |pair| pair.peer.poll_for(is_alive));
-        pair.exchange();
+        pair.exchange(LARGE);
         pair.settle();
         assert_eq!(pair.estate.happened(RemoteEvent::Joined), 0, "{main:?}");
         assert_eq!(pair.stat("join_initiate_complete"), 0, "{main:?}");
@@ -603,33 +609,37 @@ fn a_peer_that_comes_back_from_its_keep_needs_no_join() {
 }
 
 #[test]
-fn what_is_sent_to_a_peer_that_lost_its_session_is_not_called_delivered() {
+fn what_a_peer_without_a_session_nacks_is_called_delivered_only_if_it_was() {
     let Some(python) = interop::available() else {
         return;
     };
-    for (main, pad) in [
-        (Main::Rust, 10),
-        (Main::Rust, 5000),
-        (Main::Python, 10),
-        (Main::Python, 5000),
-    ] {
+    for main in [Main::Rust, Main::Python] {
         let folder = tempfile::tempdir().expect("a folder");
         let more = json!({"dirpath": folder.path().join("keep")});
         let mut pair = pair(&python, main, &more);
         pair.next_peer(&python).stop();
-        // The first copies meet nobody, the later ones a peer without a session.
-        let value = pair.tell(pad);
-        pair.run(Duration::from_millis(50));
+        // The first copies meet nobody, the later ones a peer that has lost the session.
+        let small = pair.tell(10);
+        let large = pair.tell(LARGE);
+        let id = pair.id();
+        let once = SendOptions {
+            body: pair.body,
+            token: 99,
+            once: true,
+            ..SendOptions::default()
+        };
+        pair.estate
+            .send(id, once, &pack(pair.body, &json!({"n": 99})));
+        pair.run(Duration::from_millis(250));
         pair.peer.start_road(with(options(main, KINDS[0]), &more));
-        let outcome = pair.outcome(&value);
-        pair.run(Duration::from_millis(100));
-        let n = value["n"].clone();
-        let came = pair.peer.poll_for(|e| is("msg")(e) && e["body"]["n"] == n);
-        println!("{main:?} {pad}: {outcome:?}, {}", came.is_some());
-        assert!(
-            came.is_some() || outcome != Outcome::Delivered,
-            "{main:?} {pad}: {outcome:?}, but the peer never had it"
-        );
+        for value in [&small, &large] {
+            pair.told(value);
+            assert_eq!(pair.outcome(value), Outcome::Delivered, "{main:?}");
+        }
+        let outcome = pair.outcome(&json!({"n": 99}));
+        assert_eq!(outcome, Outcome::Unknown(Doubt::SessionChanged), "{main:?}");
+        pair.settle();
+        assert_eq!(pair.estate.happened(RemoteEvent::Joined), 0, "{main:?}");
         pair.peer.stop();
     }
 }
@@ -661,7 +671,7 @@ fn an_engine_that_comes_back_from_its_records_needs_no_join() {
                 let value = pair.ask(5000);
                 pair.asked(&value);
             }
-            pair.exchange();
+            pair.exchange(LARGE);
             pair.settle();
             assert_eq!(pair.estate.happened(RemoteEvent::Joined), 0, "{main:?}");
         }
@@ -704,13 +714,15 @@ fn both_begin_at_once() {
 
         for round in 0..3 {
             pair.peer.drain();
+            // By its uid: 0.6.8 loses the name of a remote whose join it gave up in a race.
+            let uid = pair.peer.command(json!({"cmd": "remotes"}))["remotes"][0]["uid"].clone();
             pair.peer
-                .command(json!({"cmd": "allow", "name": "middle", "cascade": true}));
+                .command(json!({"cmd": "allow", "uid": uid, "cascade": true}));
             let now = pair.estate.now();
             pair.estate.stack.allow(now, id).expect("it is there");
             pair.until("session at the peer", |pair| pair.peer.poll_for(is_alive));
             pair.peer
-                .command(json!({"cmd": "transmit", "msg": {"n": round}, "name": "middle"}));
+                .command(json!({"cmd": "transmit", "msg": {"n": round}, "uid": uid}));
             let body = pack(pair.body, &json!({"n": round}));
             pair.estate.send(
                 id,
