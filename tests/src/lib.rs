@@ -1,4 +1,5 @@
 //! What the tests of raet share.
 
 pub mod interop;
+pub mod live;
 pub mod vectors;

@@ -170,8 +170,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let busy = remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some();
         remote.life.next = if busy || !wants {
             Instant::NEVER
-        } else if remote.session.is_none() || remote.life.failures > 0 || remote.doubts {
+        } else if remote.session.is_none() || remote.life.failures > 0 {
             now + remote.life.interval
+        } else if !remote.nacked.is_empty() {
+            now
         } else if let Some(Presence { period, .. }) = presence
             && !remote.life.reaped
         {

@@ -67,8 +67,8 @@ pub(crate) struct Remote<C: Crypto> {
     pub(crate) open: List<MESSAGES>,
     /// Those of them that have a packet to send now.
     pub(crate) sendable: List<SENDABLE>,
-    /// Some of them were nacked, and the open request for a sign of life decides what that meant.
-    pub(crate) doubts: bool,
+    /// Those of them that it nacked without saying why, in the order of its nacks.
+    pub(crate) nacked: List<SENDABLE>,
     /// Packets of those that are not confirmed.
     pub(crate) in_flight: u32,
     /// Messages from it.
@@ -183,7 +183,7 @@ impl<C: Crypto> Remote<C> {
             waiting: List::new(),
             open: List::new(),
             sendable: List::new(),
-            doubts: false,
+            nacked: List::new(),
             in_flight: 0,
             arrivals: List::new(),
             answers: List::new(),

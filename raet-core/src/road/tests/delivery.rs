@@ -4,15 +4,14 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{Packet, World, config, secrets};
+use super::world::{World, config};
 use crate::config::Presence;
-use crate::crypto::{Crypto, NaclSuite};
 use crate::error::SendError;
 use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
-use crate::wire::{Flags, Frame, PacketKind, TransactionKind, emit_head};
+use crate::wire::{PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
@@ -35,74 +34,7 @@ fn send_with<S: Storage>(
         .unwrap();
 }
 
-/// The nack that a receiver of 0.6.8 answers this packet with: signed, and without a reason.
-fn nack_of_old(packet: &Packet, receiver: u8) -> Packet {
-    let suite = NaclSuite::new(&[0; 32]);
-    let mut head = Frame::parse(&packet.bytes).unwrap().head;
-    head.packet = PacketKind::Nack;
-    head.flags = Flags::CORRESPONDENT;
-    (head.source, head.destination) = (head.destination, head.source);
-    head.order = 0;
-    head.segment = 0;
-    head.segments = 1;
-    head.coat_len = 0;
-    let mut bytes = vec![0; 1024];
-    let len = emit_head(&head, 0, &mut bytes).unwrap() + 64;
-    bytes.truncate(len);
-    let signature = suite.sign(&suite.sign_key(secrets(receiver).sign_seed()), &bytes);
-    bytes[len - 64..].copy_from_slice(&signature);
-    Packet {
-        from: packet.to,
-        to: packet.from,
-        bytes,
-    }
-}
-
 both! {
-    fn a_nack_of_what_was_had_already_means_delivered<S>() {
-        let (mut world, _, main) = World::<S>::allowed();
-        world.lose = std::boxed::Box::new(|p| p.kind() == DONE);
-        world.send(1, main, 1, b"x");
-        world.run(ms(100));
-        let sent = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
-        world.deliver(nack_of_old(&sent, 1));
-        assert_eq!(world.outcomes(1), vec![], "not before the peer has shown that it holds the session");
-        world.run(ms(100));
-        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
-        assert_eq!(world.estates[0].messages.len(), 1);
-    }
-
-    fn a_nack_of_a_peer_that_lost_the_session_means_nothing_yet<S>() {
-        let (mut world, _, main) = World::<S>::allowed();
-        world.lose = std::boxed::Box::new(|p| p.kind() == MESSAGE);
-        world.send(1, main, 1, b"x");
-        world.run(ms(100));
-        let sent = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
-        let mut again = config("main", 1);
-        again.main = true;
-        let records = world.estates[0].records.clone();
-        world.restart(0, again, records);
-        world.deliver(nack_of_old(&sent, 1));
-        world.lose = std::boxed::Box::new(|_| false);
-        world.run(ms(3000));
-        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
-        assert_eq!(world.estates[0].messages.len(), 1, "it is sent again in the new session");
-    }
-
-    fn a_nack_before_all_was_sent_means_failed<S>() {
-        let (mut world, _, main) = World::<S>::allowed();
-        world.lose = std::boxed::Box::new(|p| p.kind().0 == TransactionKind::Message);
-        world.send(1, main, 1, &vec![7; S::LIMITS.message.min(60_000) / 20_000 * 20_000]);
-        world.settle();
-        let sent = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
-        let count = Frame::parse(&sent.bytes).unwrap().head.segments;
-        let all = world.sent(1).len() as u32 >= count;
-        world.deliver(nack_of_old(&sent, 1));
-        world.run(ms(100));
-        let expected = if all { Outcome::Delivered } else { Outcome::Failed(Failure::Refused) };
-        assert_eq!(world.outcomes(1), vec![(1, expected)]);
-    }
-
     fn done_comes_when_the_application_has_taken_it<S>() {
         let (mut world, _, main) = World::<S>::allowed();
         world.estates[0].deaf = true;

@@ -79,10 +79,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 if let Some(left) = alive.left {
                     path.trip.sample(now.since(left));
                 }
-                self.settle_doubts(now, slot);
+                self.explain_nacks(now, slot, alive.ti, true);
                 self.heard(now, slot);
             }
-            PacketKind::Nack | PacketKind::Refuse => self.heard(now, slot),
+            PacketKind::Nack | PacketKind::Refuse => {
+                self.explain_nacks(now, slot, alive.ti, false);
+                self.heard(now, slot);
+            }
             PacketKind::Reject => self.went(now, slot),
             PacketKind::Unjoined => self.on_unjoined(now, slot),
             PacketKind::Unallowed => {

@@ -15,17 +15,19 @@
 //! that is open when the session changes is sealed anew and sent again under the same name, so a
 //! receiver of this implementation delivers it once.
 
+mod nack;
 mod packets;
 
 use core::ops::Range;
 
+use self::nack::Nacked;
 use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::{BodyId, MESSAGES, MessageId, RemoteId, SENDABLE};
+use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
 use crate::time::{Duration, Instant};
@@ -105,10 +107,10 @@ struct Flight {
     asked_from: u32,
     /// An ack or resend has come: the peer has opened the transaction.
     heard: bool,
-    /// The peer said no, and is being asked what it meant (`on_nack`).
-    doubted: Option<Doubted>,
     /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
+    /// A packet has left after all segments had.
+    repeated: bool,
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
@@ -116,17 +118,8 @@ struct Flight {
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
-}
-
-/// What a nack of 0.6.8 means if the peer turns out to hold our session all along.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doubted {
-    /// Every segment had been sent, in a session that the peer surely held: it had it already.
-    Had,
-    /// Some segment was never sent: it will never have it.
-    Refused,
-    /// Nobody knows.
-    Unknown,
+    /// It was nacked: nothing of it is sent any more.
+    nacked: Option<Nacked>,
 }
 
 impl Flight {
@@ -135,10 +128,8 @@ impl Flight {
     }
 
     fn sendable(&self, share: u32) -> bool {
-        self.doubted.is_none()
-            && (self.repeat
-                || self.asked > 0
-                || self.next < self.plan.count && self.in_flight() < share)
+        let more = self.next < self.plan.count && self.in_flight() < share;
+        self.nacked.is_none() && (self.repeat || self.asked > 0 || more)
     }
 }
 
@@ -281,75 +272,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Verdict::Taken
     }
 
-    /// H5. A receiver of this implementation says what its nack means.
-    ///
-    /// One of 0.6.8 nacks what it had already, and what it will not take because it lost the session
-    /// (a restart), with the same bytes. So it is asked for a sign of life. If it answers that it is
-    /// allowed, it held our session all the time: a new one would have taken an allow with us.
-    /// Then the nack can only mean that the transaction was finished. If it answers otherwise, the
-    /// session is over, and the message is open when the next one comes.
-    fn on_nack(&mut self, now: Instant, slot: u32, out: u32, reason: u32) {
-        match reason {
-            no::REFUSED => self.end_message(now, out, Outcome::Failed(Failure::Refused)),
-            no::PASSED => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
-            _ => {
-                let Some(remote) = self.remotes.at_mut(slot) else {
-                    return;
-                };
-                let certain = remote.session.as_ref().is_some_and(|s| s.certain);
-                if let Some(Outgoing {
-                    state: State::Open(flight),
-                    ..
-                }) = self.outbox.at_mut(out)
-                {
-                    flight.doubted = Some(match (flight.next == flight.plan.count, certain) {
-                        (false, _) => Doubted::Refused,
-                        (true, true) => Doubted::Had,
-                        (true, false) => Doubted::Unknown,
-                    });
-                    flight.redo = Instant::NEVER;
-                    self.outbox.unlink(&mut remote.sendable, out);
-                }
-                // Only an answer to a question that was asked after the nack counts.
-                remote.doubts = true;
-                remote.alive = None;
-                self.set_due_out(out);
-                self.start_alive(now, slot);
-            }
-        }
-    }
-
-    /// The peer is alive and allowed, said after every nack that is in doubt.
-    pub(crate) fn settle_doubts(&mut self, now: Instant, slot: u32) {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
-        };
-        if !core::mem::take(&mut remote.doubts) {
-            return;
-        }
-        let mut next = remote.open.head();
-        while let Some(out) = next {
-            next = self.outbox.next::<MESSAGES>(out);
-            let doubted = match self.outbox.at(out).map(|m| &m.state) {
-                Some(State::Open(flight)) => flight.doubted,
-                _ => None,
-            };
-            match doubted {
-                Some(Doubted::Had) => {
-                    self.stats.messages_out += 1;
-                    self.end_message(now, out, Outcome::Delivered);
-                }
-                Some(Doubted::Refused) => {
-                    self.end_message(now, out, Outcome::Failed(Failure::Refused));
-                }
-                Some(Doubted::Unknown) => {
-                    self.end_message(now, out, Outcome::Unknown(Doubt::Nacked));
-                }
-                None => {}
-            }
-        }
-    }
-
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {
         if let Some(Outgoing {
             state: State::Open(flight),
@@ -381,6 +303,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let State::Open(flight) = &mut message.state else {
             return;
         };
+        if flight.nacked.is_some() {
+            return; // older than the nack
+        }
         flight.heard = true;
         flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
@@ -403,7 +328,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        if flight.doubted.is_none() {
+        if flight.nacked.is_none() {
             flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
@@ -479,7 +404,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 State::Open(flight) => {
                     remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
                     self.outbox.unlink(&mut remote.open, out);
-                    self.outbox.unlink(&mut remote.sendable, out);
+                    match flight.nacked {
+                        Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                        None => self.outbox.unlink(&mut remote.sendable, out),
+                    }
                     self.out_by_id
                         .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
                 }
@@ -515,9 +443,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The session has changed: open messages go back to the front of the queue, in their order,
     /// or end as unknown if they are not to be sent twice.
     pub(crate) fn reopen_messages(&mut self, now: Instant, slot: u32) {
-        if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.doubts = false;
-        }
         loop {
             let Some(remote) = self.remotes.at_mut(slot) else {
                 return;
@@ -542,9 +467,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 {
                     bits.fill(0);
                 }
+                match flight.nacked {
+                    Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                    None => self.outbox.unlink(&mut remote.sendable, out),
+                }
             }
             self.outbox.unlink(&mut remote.open, out);
-            self.outbox.unlink(&mut remote.sendable, out);
             self.outbox.push_front(&mut remote.waiting, out);
             self.set_due_out(out);
         }
