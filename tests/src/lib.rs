@@ -1,4 +1,6 @@
 //! What the tests of raet share.
 
 pub mod interop;
+pub mod replay;
+pub mod scripted;
 pub mod vectors;
