@@ -137,6 +137,9 @@ pub trait Crypto {
     /// [`WeakKey`] when it is no point of the curve, of small order or not canonical (H16).
     fn verify_key(&self, bytes: &[u8; 32]) -> Result<Self::VerifyKey, WeakKey>;
 
+    /// Whether an X25519 exchange with this public key gives zero, whatever the secret (H16).
+    fn is_weak_public(&self, public: &[u8; 32]) -> bool;
+
     /// The bytes that `key` was made of.
     fn verify_key_bytes(key: &Self::VerifyKey) -> [u8; 32];
 

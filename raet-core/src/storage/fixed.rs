@@ -4,6 +4,7 @@ use super::{
     Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, List, NoRoom, Slot,
     Storage, Table,
 };
+use crate::limits::Limits;
 use zeroize::Zeroize;
 
 /// The replies that can wait outside of any remote, in a [`Fixed`] of any size.
@@ -24,6 +25,7 @@ impl<const REMOTES: usize, const MESSAGES: usize, const BYTES: usize> Storage
     type Inbox<T> = Slots<T, MESSAGES>;
     type Replies<T> = Slots<T, REPLIES>;
     type Index = Scanned<REMOTES>;
+    type MessageIndex = Scanned<MESSAGES>;
     type Bodies = Pool<BYTES, MESSAGES>;
 
     const CAPACITY: Capacity = Capacity {
@@ -34,6 +36,21 @@ impl<const REMOTES: usize, const MESSAGES: usize, const BYTES: usize> Storage
         replies: REPLIES,
         bodies: MESSAGES.saturating_mul(2),
         body_bytes: BYTES,
+    };
+
+    /// All that the capacities allow, each direction half of the bytes.
+    const LIMITS: Limits = Limits {
+        remotes: REMOTES,
+        roles: REMOTES,
+        handshakes: REMOTES,
+        outbox: MESSAGES,
+        inbox: MESSAGES,
+        remote_inbox: MESSAGES,
+        message: Limits::largest(BYTES / 2),
+        outbox_bytes: BYTES / 2,
+        inbox_bytes: BYTES / 2,
+        remote_inbox_bytes: BYTES / 2,
+        replies: REPLIES,
     };
 }
 

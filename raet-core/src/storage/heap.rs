@@ -7,6 +7,7 @@ use super::{
     Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, MAX_LIMIT, NoRoom, Slot,
     Storage, Table,
 };
+use crate::limits::Limits;
 use alloc::vec::Vec;
 use hashbrown::HashTable;
 use zeroize::Zeroize;
@@ -21,6 +22,7 @@ impl Storage for Heap {
     type Inbox<T> = Paged<T>;
     type Replies<T> = Paged<T>;
     type Index = Hashed;
+    type MessageIndex = Hashed;
     type Bodies = Budget;
 
     const CAPACITY: Capacity = Capacity {
@@ -31,6 +33,21 @@ impl Storage for Heap {
         replies: MAX_LIMIT,
         bodies: MAX_LIMIT,
         body_bytes: MAX_LIMIT,
+    };
+
+    /// For a host of many estates: 4,096 remotes, messages of 16 MiB.
+    const LIMITS: Limits = Limits {
+        remotes: 4096,
+        roles: 8192,
+        handshakes: 1024,
+        outbox: 8192,
+        inbox: 8192,
+        remote_inbox: 1024,
+        message: 16 << 20,
+        outbox_bytes: 64 << 20,
+        inbox_bytes: 64 << 20,
+        remote_inbox_bytes: 32 << 20,
+        replies: 1024,
     };
 }
 

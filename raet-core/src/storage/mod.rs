@@ -20,6 +20,7 @@
 //!
 //! What may not enter: anything of the protocol, and anything that iterates over a hash table.
 
+use crate::limits::Limits;
 mod deadlines;
 mod fixed;
 mod hash;
@@ -90,11 +91,16 @@ pub trait Storage {
     type Replies<T>: Backing<T>;
     /// Finds remotes and roles; holds one entry for each of them.
     type Index: Index;
+    /// Finds messages; holds one entry for each of them, in or out.
+    type MessageIndex: Index;
     /// The bodies of messages, out and in.
     type Bodies: Bodies;
 
     /// The most that each of these can be limited to.
     const CAPACITY: Capacity;
+
+    /// The limits that an engine on this storage has unless it is given others.
+    const LIMITS: Limits;
 }
 
 /// How much of each thing a [`Storage`] can hold; [`MAX_LIMIT`] where only memory bounds it.

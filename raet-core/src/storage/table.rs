@@ -319,8 +319,11 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
         list.len = list.len.saturating_add(1);
     }
 
-    /// Takes a slot out of the list that it is in.
+    /// Takes a slot out of this list; nothing happens if it is in none.
     pub fn unlink<const L: usize>(&mut self, list: &mut List<L>, slot: u32) {
+        if !self.is_linked::<L>(slot) {
+            return;
+        }
         let link = self.link::<L>(slot).filter(|link| {
             link.next != UNLINKED
                 // At an end of a list, it must be an end of this one.

@@ -18,6 +18,9 @@ pub struct Misseds {
 }
 
 impl Misseds {
+    /// Bytes of the longest body: the key, and 64 numbers of five digits with their commas.
+    pub const MAX_LEN: usize = 14 + 6 * MAX_MISSEDS;
+
     /// Reads the body of a resend. Numbers that no segment can have are left out.
     ///
     /// # Errors

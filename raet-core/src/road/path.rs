@@ -1,0 +1,122 @@
+//! Where a remote is reached and how long an answer takes to come.
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::config::Pace;
+use crate::time::Duration;
+
+/// An address as the engine compares and keeps it: v4-mapped ones unwrapped (H11), no flow label.
+pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), v6.port()),
+            None => {
+                v6.set_flowinfo(0);
+                SocketAddr::V6(v6)
+            }
+        },
+        v4 @ SocketAddr::V4(_) => v4,
+    }
+}
+
+/// The bytes of an address that say where it is, for hashing.
+pub(crate) fn address_bytes(address: SocketAddr) -> [u8; 22] {
+    let mut bytes = [0; 22];
+    let (ip, rest) = bytes.split_at_mut(16);
+    let (port, scope) = rest.split_at_mut(2);
+    match address {
+        SocketAddr::V4(v4) => ip.copy_from_slice(&v4.ip().to_ipv6_mapped().octets()),
+        SocketAddr::V6(v6) => {
+            ip.copy_from_slice(&v6.ip().octets());
+            scope.copy_from_slice(&v6.scope_id().to_be_bytes());
+        }
+    }
+    port.copy_from_slice(&address.port().to_be_bytes());
+    bytes
+}
+
+/// The way to a remote.
+pub(crate) struct Path {
+    pub(crate) address: SocketAddr,
+    pub(crate) trip: RoundTrip,
+}
+
+impl Path {
+    pub(crate) const fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            trip: RoundTrip {
+                smoothed: 0,
+                variation: 0,
+            },
+        }
+    }
+}
+
+/// A running estimate of the round trip (RFC 6298, section 2), in microseconds. Only packets that
+/// were sent once are measured (Karn), so a sample is never of the wrong copy.
+#[derive(Clone, Copy)]
+pub(crate) struct RoundTrip {
+    /// Zero: nothing measured yet.
+    smoothed: u32,
+    variation: u32,
+}
+
+impl RoundTrip {
+    pub(crate) fn sample(&mut self, trip: Duration) {
+        let micros = u32::try_from(trip.as_micros())
+            .unwrap_or(u32::MAX)
+            .clamp(1, 60_000_000);
+        if self.smoothed == 0 {
+            *self = Self {
+                smoothed: micros,
+                variation: micros / 2,
+            };
+        } else {
+            self.variation = self.variation / 4 * 3 + self.smoothed.abs_diff(micros) / 4;
+            self.smoothed = (self.smoothed / 8 * 7 + micros / 8).max(1);
+        }
+    }
+
+    pub(crate) fn smoothed(self) -> Option<Duration> {
+        (self.smoothed > 0).then(|| Duration::from_micros(self.smoothed.into()))
+    }
+
+    /// How long to wait for an answer before asking again, between the limits of `pace`.
+    pub(crate) fn patience(self, pace: &Pace) -> Duration {
+        let wait = u64::from(self.smoothed) + 4 * u64::from(self.variation);
+        Duration::from_micros(wait).clamp(pace.redo_min, pace.redo_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_unwrapped() {
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:7530".parse().unwrap();
+        let v4: SocketAddr = "10.0.0.1:7530".parse().unwrap();
+        assert_eq!(plain(mapped), v4);
+        assert_eq!(plain(v4), v4);
+        assert_eq!(address_bytes(plain(mapped)), address_bytes(v4));
+    }
+
+    #[test]
+    fn patience_follows_the_trip_between_its_limits() {
+        let pace = Pace {
+            timeout: Duration::ZERO,
+            redo_min: Duration::from_millis(200),
+            redo_max: Duration::from_millis(500),
+        };
+        let mut trip = RoundTrip {
+            smoothed: 0,
+            variation: 0,
+        };
+        assert_eq!(trip.patience(&pace), pace.redo_min);
+        trip.sample(Duration::from_millis(100));
+        assert_eq!(trip.patience(&pace), Duration::from_millis(300));
+        trip.sample(Duration::from_secs(30));
+        assert_eq!(trip.patience(&pace), pace.redo_max);
+    }
+}

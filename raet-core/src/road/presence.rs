@@ -1,0 +1,236 @@
+//! Deadlines: what is due and when; who is asked for a sign of life, and who is reached again after
+//! silence (hardening: H10).
+
+use super::stack::RoadStack;
+use crate::config::Presence;
+use crate::crypto::Crypto;
+use crate::event::RemoteEvent;
+use crate::storage::Storage;
+use crate::time::{Duration, Instant};
+use crate::wire::Head;
+
+/// The next moment at which the engine wants [`handle_timeout`](RoadStack::handle_timeout).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeout {
+    /// When. Never before the last `now` that the engine has seen.
+    pub at: Instant,
+    /// What for.
+    pub why: Why,
+}
+
+/// What a deadline is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// A handshake, a sign of life, or an attempt to reach a remote.
+    Remote,
+    /// A message on its way out: its next repeat, or its own deadline.
+    MessageOut,
+    /// A message on its way in: telling its sender what came, or giving it up.
+    MessageIn,
+}
+
+/// Deadlines handled in one call, so that a call does bounded work; the rest is due at once.
+const BATCH: usize = 64;
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// The next deadline; `None`: only a datagram or a command can make something happen.
+    pub fn poll_timeout(&self) -> Option<Timeout> {
+        let remote = self.due_remotes.next().map(|(at, _)| (at, Why::Remote));
+        let out = self.due_out.next().map(|(at, _)| (at, Why::MessageOut));
+        let arriving = self.due_in.next().map(|(at, _)| (at, Why::MessageIn));
+        [remote, out, arriving]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+            .map(|(at, why)| Timeout {
+                at: at.max(self.now),
+                why,
+            })
+    }
+
+    /// Does what is due by now; nothing if nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock(now);
+        for _ in 0..BATCH {
+            match self.due_remotes.next() {
+                Some((at, slot)) if at <= now => self.tick_remote(now, slot),
+                _ => break,
+            }
+        }
+        for _ in 0..BATCH {
+            match self.due_out.next() {
+                Some((at, slot)) if at <= now => self.tick_outgoing(now, slot),
+                _ => break,
+            }
+        }
+        for _ in 0..BATCH {
+            match self.due_in.next() {
+                Some((at, slot)) if at <= now => self.tick_incoming(now, slot),
+                _ => break,
+            }
+        }
+    }
+
+    fn tick_remote(&mut self, now: Instant, slot: u32) {
+        self.tick_join(now, slot);
+        self.tick_allow(now, slot);
+        self.tick_alive(now, slot);
+        if self
+            .remotes
+            .at(slot)
+            .and_then(|r| r.candidate)
+            .is_some_and(|c| c.expires <= now)
+        {
+            self.drop_candidate(slot);
+        }
+        if self
+            .remotes
+            .at(slot)
+            .is_some_and(|r| !r.gone && r.life.next <= now)
+        {
+            self.pursue(now, slot);
+        }
+        self.settle(slot);
+    }
+
+    /// What is next in keeping up with a remote: the sign of life, or the way back to a session.
+    pub(crate) fn pursue(&mut self, now: Instant, slot: u32) {
+        let wants = self.wants(slot);
+        let presence = self.config.presence;
+        let main = self.config.main;
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        remote.life.next = Instant::NEVER;
+        if remote.gone || remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some()
+        {
+            return;
+        }
+        if let Some(Presence { interim, .. }) = presence
+            && main
+            && !interim.is_zero()
+            && !remote.life.reaped
+            && now.since(remote.life.heard) >= interim
+        {
+            remote.life.reaped = true;
+            self.tell(slot, RemoteEvent::Reaped);
+            self.plan(now, slot);
+            return;
+        }
+        if !wants {
+            return;
+        }
+        let (joined, up, failures) = (
+            remote.joined,
+            remote.session.is_some(),
+            remote.life.failures,
+        );
+        match (joined, up, failures) {
+            (false, ..) => self.start_join(now, slot, false),
+            // A session that is up is asked; when that fails, it may have been lost over there …
+            (true, true, 0) => self.start_alive(now, slot),
+            (true, _, 0..=2) => self.start_allow(now, slot),
+            // … or we were.
+            (true, _, n) if n % 2 == 1 => self.start_join(now, slot, false),
+            _ => self.start_allow(now, slot),
+        }
+        let started = self
+            .remotes
+            .at(slot)
+            .is_some_and(|r| r.join.is_some() || r.allow.is_some() || r.alive.is_some());
+        if !started
+            && self
+                .remotes
+                .at(slot)
+                .is_some_and(|r| r.life.next == Instant::NEVER)
+        {
+            self.attempt_failed(now, slot);
+        }
+    }
+
+    /// Whether somebody wants a session with it: the host, a message, or presence.
+    pub(crate) fn wants(&self, slot: u32) -> bool {
+        self.remotes.at(slot).is_some_and(|r| {
+            let known = r.joined || r.proven;
+            r.life.wanted
+                || !r.waiting.is_empty()
+                || !r.open.is_empty()
+                || self.config.presence.is_some() && known && !r.life.reaped
+        })
+    }
+
+    /// Sets when the remote is next asked or reached for. To be called when that may have changed.
+    pub(crate) fn plan(&mut self, now: Instant, slot: u32) {
+        let wants = self.wants(slot);
+        let presence = self.config.presence;
+        let main = self.config.main;
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let busy = remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some();
+        remote.life.next = if busy || !wants {
+            Instant::NEVER
+        } else if remote.session.is_none() || remote.life.failures > 0 {
+            now + remote.life.interval
+        } else if let Some(Presence { period, .. }) = presence
+            && !remote.life.reaped
+        {
+            // Spread, so that many remotes are not asked at once (up to an eighth of a period early).
+            let early = period / 8 * u32::from(remote.life.spread) / 256;
+            let extra = if main { Duration::ZERO } else { period / 2 };
+            let extra = if remote.life.up.is_none() {
+                extra
+            } else {
+                Duration::ZERO
+            };
+            (remote.life.heard + (period + extra).saturating_sub(early)).max(now)
+        } else {
+            Instant::NEVER
+        };
+    }
+
+    /// An attempt to reach the remote has failed: the next one waits longer.
+    pub(crate) fn attempt_failed(&mut self, now: Instant, slot: u32) {
+        let pace = self.config.timers.retry;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            let life = &mut remote.life;
+            life.failures = life.failures.saturating_add(1);
+            life.interval = (life.interval * 2).clamp(pace.redo_min, pace.redo_max);
+        }
+        self.plan(now, slot);
+    }
+
+    /// Something here was not ready: the attempt is made again shortly, and counts for nothing.
+    pub(crate) fn retry_soon(&mut self, now: Instant, slot: u32) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.life.next = now + Duration::from_millis(20);
+        }
+    }
+
+    /// A proven packet of the remote, not a repeat: it is up.
+    pub(crate) fn heard(&mut self, now: Instant, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let life = &mut remote.life;
+        life.heard = now;
+        life.failures = 0;
+        life.interval = Duration::ZERO;
+        life.reaped = false;
+        if life.up != Some(true) {
+            life.up = Some(true);
+            self.tell(slot, RemoteEvent::Came);
+        }
+        // A request that is on its way has its answer; its ack changes nothing more.
+        self.plan(now, slot);
+    }
+
+    /// A proven packet that the peer began in this session: the replay window learns of it.
+    pub(crate) fn heard_in_session(&mut self, now: Instant, slot: u32, head: &Head) {
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.rsid == head.session
+        {
+            remote.window.heard(now, head.transaction_id);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What is known of one remote.
+
+use core::net::SocketAddr;
+
+use super::path::Path;
+use super::session::{Names, Session, Window};
+use super::transaction::alive::Aliver;
+use super::transaction::join::Join;
+use super::{ANSWERS, ARRIVALS, MESSAGES, SENDABLE};
+use crate::crypto::{Crypto, PublicKeys};
+use crate::event::{AllowFailure, JoinFailure, RemoteEvent};
+use crate::storage::List;
+use crate::time::{Duration, Instant};
+use crate::wire::Name;
+
+/// A remote: everything that one estate knows of another.
+///
+/// Three levels of belief, each with its own fields: what an unsigned join claims about a remote
+/// that was proven (`candidate`), what is held of it, and what an allow has proven (`session`).
+pub(crate) struct Remote<C: Crypto> {
+    /// Never given out twice in the engine's life: what is random about it is drawn under this.
+    pub(crate) birth: u64,
+    pub(crate) token: u64,
+    /// Near uid: the id that we gave it. Never changes.
+    pub(crate) near: u32,
+    /// Far uid: the id that it gave us; 0 not known.
+    pub(crate) far: u32,
+    /// Empty until its join told it.
+    pub(crate) name: Name,
+    pub(crate) main: bool,
+    pub(crate) kind: u8,
+    /// Its slot among the roles.
+    pub(crate) role: Option<u32>,
+    pub(crate) path: Path,
+    pub(crate) joined: bool,
+    /// An allow has proven its keys, in this life or an earlier one.
+    pub(crate) proven: bool,
+    /// What its newest join claims, if that differs from what was proven (H4).
+    pub(crate) candidate: Option<Candidate>,
+    pub(crate) join: Option<Join>,
+    /// The last join of ours that it accepted: its response may come again (H7).
+    pub(crate) last_join: Option<LastJoin>,
+    pub(crate) join_attempts: u32,
+    /// The slot of its handshake, while an allow is open.
+    pub(crate) allow: Option<u32>,
+    pub(crate) allow_attempts: u32,
+    /// Session and transaction id of the last allow of ours that succeeded: its ack may come again.
+    pub(crate) last_allow: Option<(u32, u32)>,
+    pub(crate) alive: Option<Aliver>,
+    pub(crate) session: Option<Session<C::BoxKey>>,
+    /// Session id of what we begin.
+    pub(crate) sid: u32,
+    /// The newest session id accepted in what it begins; 0 none yet.
+    pub(crate) rsid: u32,
+    /// Transaction id of what we begin next.
+    pub(crate) next_ti: u32,
+    pub(crate) window: Window,
+    pub(crate) names: Names,
+    /// Number of the next message to it.
+    pub(crate) next_number: u64,
+    /// Counts what is sealed for it but is no message.
+    pub(crate) next_answer: u64,
+    pub(crate) life: Life,
+    /// Messages to it that were not begun in this session, in order.
+    pub(crate) waiting: List<MESSAGES>,
+    /// Messages to it that were begun, oldest first.
+    pub(crate) open: List<MESSAGES>,
+    /// Those of them that have a packet to send now.
+    pub(crate) sendable: List<SENDABLE>,
+    /// Packets of those that are not confirmed.
+    pub(crate) in_flight: u32,
+    /// Messages from it.
+    pub(crate) arrivals: List<ARRIVALS>,
+    /// Those of them that owe it an ack or resend now.
+    pub(crate) answers: List<ANSWERS>,
+    pub(crate) arrival_bytes: usize,
+    /// Its answers that wait in the reply queue.
+    pub(crate) replies: u16,
+    pub(crate) news: News,
+    /// Its record does not show what is held now.
+    pub(crate) unrecorded: bool,
+    /// A record of it was handed out.
+    pub(crate) recorded: bool,
+    /// What its newest record says of `sid`.
+    pub(crate) recorded_sid: u32,
+    /// Forgotten; only its last event keeps the slot.
+    pub(crate) gone: bool,
+    /// The host knows of it.
+    pub(crate) told: bool,
+}
+
+/// Presence, and the attempts to reach a remote.
+pub(crate) struct Life {
+    /// Whether it answers; `None`: not known.
+    pub(crate) up: Option<bool>,
+    pub(crate) reaped: bool,
+    /// When a proven packet last came.
+    pub(crate) heard: Instant,
+    /// When it is to be asked, or reached again.
+    pub(crate) next: Instant,
+    /// How early in the last eighth of a period it is asked, drawn once.
+    pub(crate) spread: u8,
+    /// Attempts since it was last heard.
+    pub(crate) failures: u8,
+    pub(crate) interval: Duration,
+    /// The host wants it connected.
+    pub(crate) wanted: bool,
+}
+
+/// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) address: SocketAddr,
+    pub(crate) far: u32,
+    pub(crate) main: bool,
+    pub(crate) kind: u8,
+    /// The join was vacuous: the peer knows no session any more.
+    pub(crate) vacuous: bool,
+    /// Keys accepted in place of the role's.
+    pub(crate) keys: Option<PublicKeys>,
+    pub(crate) expires: Instant,
+}
+
+/// A join of ours that was accepted: enough to answer its response again.
+#[derive(Clone, Copy)]
+pub(crate) struct LastJoin {
+    pub(crate) ti: u32,
+    pub(crate) vacuous: bool,
+    pub(crate) address: SocketAddr,
+}
+
+/// Which of the two descriptions of a remote a packet or a handshake goes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// What is held of it.
+    Held,
+    /// What its newest join claims.
+    Candidate,
+}
+
+impl<C: Crypto> Remote<C> {
+    pub(crate) fn new(birth: u64, near: u32, address: SocketAddr, sid: u32, now: Instant) -> Self {
+        Self {
+            birth,
+            token: 0,
+            near,
+            far: 0,
+            name: Name::new(),
+            main: false,
+            kind: 0,
+            role: None,
+            path: Path::new(address),
+            joined: false,
+            proven: false,
+            candidate: None,
+            join: None,
+            last_join: None,
+            join_attempts: 0,
+            allow: None,
+            allow_attempts: 0,
+            last_allow: None,
+            alive: None,
+            session: None,
+            sid,
+            rsid: 0,
+            next_ti: 1,
+            window: Window::new(),
+            names: Names::new(),
+            next_number: 1,
+            next_answer: 0,
+            life: Life {
+                up: None,
+                reaped: false,
+                heard: now,
+                next: Instant::NEVER,
+                spread: 0,
+                failures: 0,
+                interval: Duration::ZERO,
+                wanted: false,
+            },
+            waiting: List::new(),
+            open: List::new(),
+            sendable: List::new(),
+            in_flight: 0,
+            arrivals: List::new(),
+            answers: List::new(),
+            arrival_bytes: 0,
+            replies: 0,
+            news: News::default(),
+            unrecorded: false,
+            recorded: false,
+            recorded_sid: sid,
+            gone: false,
+            told: false,
+        }
+    }
+
+    /// A session is up and the peer holds it too: messages may go.
+    pub(crate) fn ready(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.confirmed)
+    }
+
+    pub(crate) fn take_ti(&mut self) -> u32 {
+        let ti = self.next_ti;
+        self.next_ti = super::session::next_id(ti);
+        ti
+    }
+
+    /// Address and far uid that a handshake with this target uses.
+    pub(crate) fn way(&self, target: Target) -> (SocketAddr, u32) {
+        match (target, &self.candidate) {
+            (Target::Candidate, Some(c)) => (c.address, c.far),
+            _ => (self.path.address, self.far),
+        }
+    }
+
+    /// Which description of the remote a packet from `from`, with its `se`, fits (H15).
+    pub(crate) fn target(&self, from: SocketAddr, se: u32) -> Option<Target> {
+        if self.far == se && self.path.address == from {
+            Some(Target::Held)
+        } else if self
+            .candidate
+            .is_some_and(|c| c.far == se && c.address == from)
+        {
+            Some(Target::Candidate)
+        } else {
+            None
+        }
+    }
+
+    /// Keys whose owner may speak for the remote by that description; `None`: those of its role.
+    pub(crate) fn candidate_keys(&self) -> Option<PublicKeys> {
+        self.candidate.and_then(|c| c.keys)
+    }
+
+    /// When something is to be done about it, apart from its messages.
+    pub(crate) fn deadline(&self, handshake: Option<Instant>) -> Instant {
+        let mut soonest = self.life.next;
+        if let Some(join) = &self.join {
+            soonest = soonest.min(join.next());
+        }
+        if let Some(alive) = &self.alive {
+            soonest = soonest.min(alive.clock.next());
+        }
+        if let Some(candidate) = &self.candidate {
+            soonest = soonest.min(candidate.expires);
+        }
+        soonest.min(handshake.unwrap_or(Instant::NEVER))
+    }
+}
+
+/// What the host has not been told of a remote yet: each kind once, in the order of
+/// [`RemoteEvent`].
+#[derive(Default)]
+pub(crate) struct News {
+    pending: Option<bool>,
+    joined: bool,
+    join_failed: Option<JoinFailure>,
+    allowed: bool,
+    allow_failed: Option<AllowFailure>,
+    came: bool,
+    went: bool,
+    reaped: bool,
+    forgotten: bool,
+}
+
+impl News {
+    pub(crate) fn add(&mut self, event: RemoteEvent) {
+        match event {
+            RemoteEvent::Pending { here } => self.pending = Some(here),
+            RemoteEvent::Joined => {
+                self.joined = true;
+                self.join_failed = None;
+            }
+            RemoteEvent::JoinFailed(why) => self.join_failed = Some(why),
+            RemoteEvent::Allowed => {
+                self.allowed = true;
+                self.allow_failed = None;
+            }
+            RemoteEvent::AllowFailed(why) => self.allow_failed = Some(why),
+            RemoteEvent::Came => {
+                self.came = true;
+                self.went = false;
+            }
+            RemoteEvent::Went => self.went = true,
+            RemoteEvent::Reaped => self.reaped = true,
+            RemoteEvent::Forgotten => self.forgotten = true,
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<RemoteEvent> {
+        use core::mem::take;
+        if let Some(here) = self.pending.take() {
+            return Some(RemoteEvent::Pending { here });
+        }
+        if take(&mut self.joined) {
+            return Some(RemoteEvent::Joined);
+        }
+        if let Some(why) = self.join_failed.take() {
+            return Some(RemoteEvent::JoinFailed(why));
+        }
+        if take(&mut self.allowed) {
+            return Some(RemoteEvent::Allowed);
+        }
+        if let Some(why) = self.allow_failed.take() {
+            return Some(RemoteEvent::AllowFailed(why));
+        }
+        if take(&mut self.came) {
+            return Some(RemoteEvent::Came);
+        }
+        if take(&mut self.went) {
+            return Some(RemoteEvent::Went);
+        }
+        if take(&mut self.reaped) {
+            return Some(RemoteEvent::Reaped);
+        }
+        take(&mut self.forgotten).then_some(RemoteEvent::Forgotten)
+    }
+}

@@ -1,0 +1,258 @@
+//! The table of remotes and its indexes: how one comes, changes its name, address or role, and goes.
+
+use core::net::SocketAddr;
+
+use super::path::address_bytes;
+use super::remote::Remote;
+use super::stack::RoadStack;
+use super::{NEWS, READY, RECORDS};
+use crate::crypto::{Crypto, Purpose};
+use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
+use crate::storage::{Index, Storage};
+use crate::time::Instant;
+use crate::wire::Name;
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    pub(crate) fn by_near(&self, near: u32) -> Option<u32> {
+        let hash = self.hash.hash(&near.to_le_bytes());
+        self.by_near.find(hash, |slot| {
+            self.remotes.at(slot).is_some_and(|r| r.near == near)
+        })
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<u32> {
+        let hash = self.hash.hash(name.as_bytes());
+        self.by_name.find(hash, |slot| {
+            self.remotes.at(slot).is_some_and(|r| r.name == name)
+        })
+    }
+
+    pub(crate) fn by_address(
+        &self,
+        address: SocketAddr,
+        which: impl Fn(&Remote<C>) -> bool,
+    ) -> Option<u32> {
+        let hash = self.hash.hash(&address_bytes(address));
+        self.by_address.find(hash, |slot| {
+            self.remotes
+                .at(slot)
+                .is_some_and(|r| r.path.address == address && which(r))
+        })
+    }
+
+    /// Makes a remote, unproven and without a name. Where there is no room the oldest unproven one
+    /// goes. `near` is the id that it is to have; a random one that is free, unless given.
+    pub(crate) fn insert_remote(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        near: Option<u32>,
+    ) -> Option<u32> {
+        if self.remotes.is_full() {
+            let victim = self.unproven.head()?;
+            self.evict(victim);
+        }
+        self.births += 1;
+        let birth = self.births;
+        let near = match near {
+            Some(near) => near,
+            None => self.free_near(birth)?,
+        };
+        let mut remote = Remote::new(birth, near, address, self.first_session, now);
+        remote.life.spread = self.suite.draw(Purpose::Spread { remote: birth })[0];
+        let handle = self.remotes.insert(remote).ok()?;
+        let slot = handle.slot();
+        let by_near = self.hash.hash(&near.to_le_bytes());
+        let by_address = self.hash.hash(&address_bytes(address));
+        let done = self.due_remotes.reserve(slot)
+            && self.by_near.insert(by_near, slot)
+            && self.by_address.insert(by_address, slot);
+        if !done {
+            // An allocator's refusal: as full.
+            self.by_near.remove(by_near, slot);
+            self.remotes.remove(handle);
+            return None;
+        }
+        self.remotes.push_back(&mut self.unproven, slot);
+        Some(slot)
+    }
+
+    /// A near uid that no remote has: random, so that a stranger cannot guess it (H3).
+    fn free_near(&self, birth: u64) -> Option<u32> {
+        (0..64).find_map(|attempt| {
+            let drawn = self.suite.draw(Purpose::NearUid {
+                remote: birth,
+                attempt,
+            });
+            let near = u32::from_le_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]);
+            (near != 0 && self.by_near(near).is_none()).then_some(near)
+        })
+    }
+
+    /// The name must belong to no other remote.
+    pub(crate) fn set_name(&mut self, slot: u32, name: &Name) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        if remote.name == *name {
+            return;
+        }
+        let old = core::mem::replace(&mut remote.name, name.clone());
+        if !old.is_empty() {
+            self.by_name.remove(self.hash.hash(old.as_bytes()), slot);
+        }
+        // One pair a remote at most, so there is room for it.
+        let inserted = self.by_name.insert(self.hash.hash(name.as_bytes()), slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+    }
+
+    pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let old = remote.path.address;
+        if old == address {
+            return;
+        }
+        remote.path = super::path::Path::new(address);
+        self.by_address
+            .remove(self.hash.hash(&address_bytes(old)), slot);
+        let inserted = self
+            .by_address
+            .insert(self.hash.hash(&address_bytes(address)), slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+    }
+
+    pub(crate) fn set_role(&mut self, slot: u32, role: Option<u32>) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        if remote.role == role {
+            return;
+        }
+        let old = core::mem::replace(&mut remote.role, role);
+        if let Some(role) = role.and_then(|r| self.roles.at_mut(r)) {
+            role.remotes += 1;
+        }
+        if let Some(old) = old {
+            self.leave_role(old);
+        }
+    }
+
+    /// An allow has proven the remote's keys: it can no longer be displaced.
+    pub(crate) fn set_proven(&mut self, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        remote.proven = true;
+        if let Some(role) = remote.role.and_then(|r| self.roles.at_mut(r)) {
+            role.proven = true;
+        }
+        self.remotes.unlink(&mut self.unproven, slot);
+    }
+
+    /// Drops a remote that never proved its keys, for another one or because its join failed. The
+    /// host hears of it only if it knew of it.
+    pub(crate) fn evict(&mut self, slot: u32) {
+        self.remove_remote(self.now, slot);
+    }
+
+    /// Ends everything about a remote. Its slot stays until the host has polled what it is to know.
+    pub(crate) fn remove_remote(&mut self, now: Instant, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        if remote.gone {
+            return;
+        }
+        remote.gone = true;
+        remote.join = None;
+        remote.alive = None;
+        remote.session = None;
+        let (told, known) = (remote.told, !remote.name.is_empty());
+        let (near, address) = (remote.near, remote.path.address);
+        self.drop_candidate(slot);
+        self.close_handshake(slot);
+        self.end_messages(now, slot, |sent| {
+            if sent {
+                Outcome::Unknown(Doubt::Forgotten)
+            } else {
+                Outcome::Failed(Failure::Forgotten)
+            }
+        });
+        self.drop_arrivals(slot);
+        self.drop_replies(slot);
+        self.by_near
+            .remove(self.hash.hash(&near.to_le_bytes()), slot);
+        self.by_address
+            .remove(self.hash.hash(&address_bytes(address)), slot);
+        if known && let Some(remote) = self.remotes.at(slot) {
+            let hash = self.hash.hash(remote.name.as_bytes());
+            self.by_name.remove(hash, slot);
+        }
+        self.set_role(slot, None);
+        self.remotes.unlink(&mut self.unproven, slot);
+        self.remotes.unlink(&mut self.ready, slot);
+        let cleared = self.due_remotes.set(slot, None);
+        debug_assert!(cleared, "clearing a deadline needs no room");
+        if told {
+            self.tell(slot, RemoteEvent::Forgotten);
+        } else {
+            self.remotes.unlink(&mut self.news, slot);
+        }
+        if known && self.remotes.at(slot).is_some_and(|r| r.recorded) {
+            self.record(slot);
+        } else {
+            self.remotes.unlink(&mut self.records, slot);
+        }
+        self.release(slot);
+    }
+
+    /// Frees the slot of a forgotten remote that has nothing left to tell.
+    pub(crate) fn release(&mut self, slot: u32) {
+        let gone = self.remotes.at(slot).is_some_and(|r| r.gone);
+        if gone && !self.remotes.is_linked::<NEWS>(slot) && !self.remotes.is_linked::<RECORDS>(slot)
+        {
+            if let Some(handle) = self.remotes.handle_of(slot) {
+                self.remotes.remove(handle);
+            }
+        }
+    }
+
+    /// Puts a remote where its state belongs: its next deadline, and the queue of those with a
+    /// packet to make. To be called after every change of one.
+    pub(crate) fn settle(&mut self, slot: u32) {
+        let Some(remote) = self.remotes.at(slot) else {
+            return;
+        };
+        if remote.gone {
+            return;
+        }
+        let handshake = remote.allow.and_then(|h| self.handshakes.at(h));
+        let due = remote.deadline(handshake.map(|h| h.clock.next()));
+        let ready = remote.join.as_ref().is_some_and(|j| j.clock().send)
+            || handshake.is_some_and(|h| h.clock.send)
+            || remote.alive.as_ref().is_some_and(|a| a.clock.send)
+            || !remote.sendable.is_empty()
+            || !remote.answers.is_empty()
+            || self.can_begin(remote);
+        let set = self
+            .due_remotes
+            .set(slot, (due != Instant::NEVER).then_some(due));
+        debug_assert!(
+            set,
+            "room for its deadline was reserved when the remote came"
+        );
+        match (ready, self.remotes.is_linked::<READY>(slot)) {
+            (true, false) => self.remotes.push_back(&mut self.ready, slot),
+            (false, true) => self.remotes.unlink(&mut self.ready, slot),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,634 @@
+//! The engine itself: what it holds, how it is built, and what a host asks of it.
+
+use core::net::SocketAddr;
+
+use super::handshake::Handshake;
+use super::path::plain;
+use super::remote::Remote;
+use super::roles::Role;
+use super::session::at_or_after;
+use super::transaction::messengent::Incoming;
+use super::transaction::messenger::Outgoing;
+use super::{
+    ANSWERS, ENDED, NEWS, READY, RECORDS, REPLIES, ROLE_NEWS, ROLE_RECORDS, RemoteId, Reply,
+    UNPROVEN,
+};
+use crate::config::{Config, Presence};
+use crate::crypto::{Crypto, PublicKeys, Purpose};
+use crate::error::{ConnectError, Gone, SetupError};
+use crate::event::{Event, RemoteEvent};
+use crate::keep::{EstateRecord, Record, RemoteRecord, RoleRecord};
+use crate::limits::{Limits, LimitsError};
+use crate::stats::Stats;
+use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyedHash, List, Slot, Storage, Table};
+use crate::time::{Duration, Instant};
+use crate::wire::{BodyKind, MAX_HEAD, MAX_PACKET, Name, name};
+
+pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
+pub(crate) type Roles<S, C> = Table<Role<C>, <S as Storage>::Roles<Slot<Role<C>, 2>>, 2>;
+pub(crate) type Handshakes<S, C> =
+    Table<Handshake<C>, <S as Storage>::Remotes<Slot<Handshake<C>, 1>>, 1>;
+pub(crate) type Outbox<S, C> = Table<Outgoing<C>, <S as Storage>::Outbox<Slot<Outgoing<C>, 2>>, 2>;
+pub(crate) type Inbox<S> = Table<Incoming, <S as Storage>::Inbox<Slot<Incoming, 2>>, 2>;
+pub(crate) type Replies<S> = Table<Reply, <S as Storage>::Replies<Slot<Reply, 1>>, 1>;
+pub(crate) type DueRemotes<S> =
+    Deadlines<<S as Storage>::Remotes<(Instant, u32)>, <S as Storage>::Remotes<u32>>;
+pub(crate) type DueOut<S> =
+    Deadlines<<S as Storage>::Outbox<(Instant, u32)>, <S as Storage>::Outbox<u32>>;
+pub(crate) type DueIn<S> =
+    Deadlines<<S as Storage>::Inbox<(Instant, u32)>, <S as Storage>::Inbox<u32>>;
+
+/// Session ids are reserved in blocks of this many, so that a record is written rarely.
+const SESSION_BLOCK: u32 = 256;
+
+/// The road engine of one estate. See the [crate documentation](crate) for how it is driven.
+pub struct RoadStack<S: Storage, C: Crypto> {
+    pub(crate) now: Instant,
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) suite: C,
+    pub(crate) sign_key: C::SignKey,
+    pub(crate) box_secret: C::SecretKey,
+    pub(crate) public: PublicKeys,
+    pub(crate) life: [u8; 16],
+    pub(crate) hash: KeyedHash,
+    pub(crate) stats: Stats,
+
+    pub(crate) remotes: Remotes<S, C>,
+    pub(crate) by_near: S::Index,
+    pub(crate) by_name: S::Index,
+    pub(crate) by_address: S::Index,
+    /// Remotes with a candidate, by its address.
+    pub(crate) by_candidate: S::Index,
+    pub(crate) due_remotes: DueRemotes<S>,
+    /// Remotes with a packet to make, taking turns.
+    pub(crate) ready: List<READY>,
+    /// Remotes with something to tell the host.
+    pub(crate) news: List<NEWS>,
+    /// Remotes whose record is to be written.
+    pub(crate) records: List<RECORDS>,
+    /// Remotes that never proved their keys, oldest first.
+    pub(crate) unproven: List<UNPROVEN>,
+    pub(crate) births: u64,
+
+    pub(crate) roles: Roles<S, C>,
+    pub(crate) role_by_name: S::Index,
+    pub(crate) role_records: List<ROLE_RECORDS>,
+    pub(crate) role_news: List<ROLE_NEWS>,
+
+    pub(crate) handshakes: Handshakes<S, C>,
+
+    pub(crate) bodies: S::Bodies,
+    pub(crate) outbox: Outbox<S, C>,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) out_by_id: S::MessageIndex,
+    pub(crate) due_out: DueOut<S>,
+    /// Messages whose outcome the host has not polled.
+    pub(crate) ended: List<ENDED>,
+    pub(crate) inbox: Inbox<S>,
+    pub(crate) inbox_bytes: usize,
+    pub(crate) in_by_id: S::MessageIndex,
+    pub(crate) due_in: DueIn<S>,
+    /// Messages that the host has not taken.
+    pub(crate) arrived: List<ANSWERS>,
+
+    pub(crate) replies: Replies<S>,
+    pub(crate) reply_queue: List<REPLIES>,
+
+    /// The lowest session id that this life uses.
+    pub(crate) first_session: u32,
+    /// A stored record covers the ids up to here.
+    pub(crate) sessions_stored: u32,
+    /// A record asks for the ids up to here.
+    pub(crate) sessions_asked: u32,
+    pub(crate) estate_unrecorded: bool,
+    /// Signatures that may fail from unproven addresses before they are limited (H15).
+    pub(crate) forgeries: Bucket,
+    /// Answers to strangers that claim to know us (H10).
+    pub(crate) strangers: Bucket,
+}
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// An engine for the estate of `config`, going on from the records of an earlier life.
+    ///
+    /// `suite` must be made from a fresh seed: an engine that draws what an earlier one drew
+    /// repeats its nonces.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration, the limits or the records contradict themselves or each other.
+    pub fn new(
+        now: Instant,
+        config: Config,
+        limits: Limits,
+        suite: C,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<Self, SetupError> {
+        check_config(&config)?;
+        limits.check().map_err(SetupError::Limits)?;
+        let messages = limits.outbox + limits.inbox;
+        let body_limits = BodyLimits {
+            total: limits.outbox_bytes.saturating_add(limits.inbox_bytes),
+            largest: Limits::budget(limits.message),
+            count: messages,
+        };
+        let full = |_| SetupError::Limits(LimitsError::Capacity);
+        let mut hash_key = [0; 16];
+        hash_key.copy_from_slice(&suite.draw(Purpose::HashKey)[..16]);
+        let mut life = [0; 16];
+        life.copy_from_slice(&suite.draw(Purpose::Life)[..16]);
+        let mut stack = Self {
+            now,
+            sign_key: suite.sign_key(config.secrets.sign_seed()),
+            box_secret: suite.secret_key(config.secrets.box_secret()),
+            public: config.secrets.public_keys(&suite),
+            life,
+            hash: KeyedHash::new(hash_key),
+            stats: Stats::new(),
+            remotes: Table::with_limit(limits.remotes).map_err(full)?,
+            by_near: S::Index::with_limit(limits.remotes).map_err(full)?,
+            by_name: S::Index::with_limit(limits.remotes).map_err(full)?,
+            by_address: S::Index::with_limit(limits.remotes).map_err(full)?,
+            by_candidate: S::Index::with_limit(limits.remotes).map_err(full)?,
+            due_remotes: Deadlines::with_limit(limits.remotes).map_err(full)?,
+            ready: List::new(),
+            news: List::new(),
+            records: List::new(),
+            unproven: List::new(),
+            births: 0,
+            roles: Table::with_limit(limits.roles).map_err(full)?,
+            role_by_name: S::Index::with_limit(limits.roles).map_err(full)?,
+            role_records: List::new(),
+            role_news: List::new(),
+            handshakes: Table::with_limit(limits.handshakes).map_err(full)?,
+            bodies: S::Bodies::with_limits(body_limits).map_err(full)?,
+            outbox: Table::with_limit(limits.outbox).map_err(full)?,
+            outbox_bytes: 0,
+            out_by_id: S::MessageIndex::with_limit(limits.outbox).map_err(full)?,
+            due_out: Deadlines::with_limit(limits.outbox).map_err(full)?,
+            ended: List::new(),
+            inbox: Table::with_limit(limits.inbox).map_err(full)?,
+            inbox_bytes: 0,
+            in_by_id: S::MessageIndex::with_limit(limits.inbox).map_err(full)?,
+            due_in: Deadlines::with_limit(limits.inbox).map_err(full)?,
+            arrived: List::new(),
+            replies: Table::with_limit(limits.replies).map_err(full)?,
+            reply_queue: List::new(),
+            first_session: config.first_session.max(1),
+            sessions_stored: 0,
+            sessions_asked: 0,
+            estate_unrecorded: true,
+            forgeries: Bucket::new(256, Duration::from_millis(4)),
+            strangers: Bucket::new(32, Duration::from_millis(50)),
+            config,
+            limits,
+            suite,
+        };
+        let mut room = [0; MAX_PACKET - MAX_HEAD];
+        if stack
+            .own_body(core::num::NonZeroU32::new(u32::MAX))
+            .emit(stack.config.body, &mut room)
+            .is_err()
+        {
+            return Err(SetupError::Name);
+        }
+        for record in records {
+            stack.restore(now, record)?;
+        }
+        stack.begin_life();
+        Ok(stack)
+    }
+
+    /// Session ids go on above everything that an earlier life may have used (H8).
+    fn begin_life(&mut self) {
+        for slot in 0..self.remotes.slots() {
+            let first = self.first_session;
+            if let Some(remote) = self.remotes.at_mut(slot) {
+                if !at_or_after(remote.sid, first) {
+                    remote.sid = first;
+                }
+                remote.recorded_sid = remote.sid.wrapping_sub(1);
+                remote.unrecorded = true;
+            }
+            self.settle(slot);
+        }
+        self.sessions_stored = self.first_session.wrapping_sub(1);
+        self.sessions_asked = self.first_session.wrapping_add(SESSION_BLOCK);
+    }
+
+    fn restore(&mut self, now: Instant, record: Record) -> Result<(), SetupError> {
+        match record {
+            Record::Estate(EstateRecord { sessions }) => self.raise_first_session(sessions),
+            Record::Role(role) => self.restore_role(role)?,
+            Record::Remote(kept) => self.restore_remote(now, &kept)?,
+            Record::Forgotten(_) => {}
+        }
+        Ok(())
+    }
+
+    fn raise_first_session(&mut self, used: u32) {
+        let next = super::session::next_id(used);
+        if used != 0 && at_or_after(next, self.first_session) {
+            self.first_session = next;
+        }
+    }
+
+    fn restore_remote(&mut self, now: Instant, kept: &RemoteRecord) -> Result<(), SetupError> {
+        let taken = kept.near == 0
+            || self.by_near(kept.near).is_some()
+            || self.by_name(&kept.name).is_some()
+            || kept.name == self.config.name;
+        if taken {
+            return Err(SetupError::Record);
+        }
+        let slot = self
+            .insert_remote(now, plain(kept.address), Some(kept.near))
+            .ok_or(SetupError::Record)?;
+        let role = match self.role_by_name(&kept.role) {
+            Some(role) => Some(role),
+            None => self.pending_role(kept.role.clone()),
+        };
+        self.set_name(slot, &kept.name);
+        self.set_role(slot, role);
+        self.raise_first_session(kept.session);
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.far = kept.far;
+            remote.main = kept.main;
+            remote.kind = kept.kind;
+            remote.joined = kept.joined && kept.far != 0;
+            remote.told = true;
+            remote.recorded = true;
+        }
+        if kept.proven {
+            self.set_proven(slot);
+        }
+        self.plan(now, slot);
+        Ok(())
+    }
+
+    // ---- getters ---------------------------------------------------------------------------
+
+    /// What was counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The bounds that this engine was built with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// This estate's name.
+    pub fn name(&self) -> &Name {
+        &self.config.name
+    }
+
+    /// This estate's public keys, as its peers see them.
+    pub fn public_keys(&self) -> PublicKeys {
+        self.public
+    }
+
+    /// The most bytes that an engine with these limits ever holds, itself included. Under `Fixed`
+    /// that is its size, whatever the limits.
+    pub fn worst_bytes(limits: &Limits) -> usize {
+        let index = |n| <S::Index as Index>::worst_bytes(n);
+        let message_index = |n| <S::MessageIndex as Index>::worst_bytes(n);
+        size_of::<Self>()
+            + Remotes::<S, C>::worst_bytes(limits.remotes)
+            + Roles::<S, C>::worst_bytes(limits.roles)
+            + Handshakes::<S, C>::worst_bytes(limits.handshakes)
+            + Outbox::<S, C>::worst_bytes(limits.outbox)
+            + Inbox::<S>::worst_bytes(limits.inbox)
+            + Replies::<S>::worst_bytes(limits.replies)
+            + DueRemotes::<S>::worst_bytes(limits.remotes)
+            + DueOut::<S>::worst_bytes(limits.outbox)
+            + DueIn::<S>::worst_bytes(limits.inbox)
+            + 4 * index(limits.remotes)
+            + index(limits.roles)
+            + message_index(limits.outbox)
+            + message_index(limits.inbox)
+            + S::Bodies::worst_bytes(BodyLimits {
+                total: limits.outbox_bytes.saturating_add(limits.inbox_bytes),
+                largest: Limits::budget(limits.message),
+                count: limits.outbox + limits.inbox,
+            })
+    }
+
+    /// The remote of this name.
+    pub fn find(&self, name: &str) -> Option<RemoteId> {
+        let slot = self.by_name(name)?;
+        self.remotes.handle_of(slot).map(RemoteId)
+    }
+
+    // ---- commands --------------------------------------------------------------------------
+
+    /// Reaches for the estate at `address`: the remote that is kept there, or a new one. It is
+    /// joined and allowed, and tried again until that succeeds or it is forgotten. `token` comes
+    /// back with every event of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for another remote, or nothing can be at that address.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        token: u64,
+    ) -> Result<RemoteId, ConnectError> {
+        let now = self.clock(now);
+        let address = plain(address);
+        if address.ip().is_unspecified() || address.port() == 0 {
+            return Err(ConnectError::Address);
+        }
+        let slot = match self.by_address(address, |_| true) {
+            Some(slot) => slot,
+            None => self
+                .insert_remote(now, address, None)
+                .ok_or(ConnectError::Full)?,
+        };
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.token = token;
+            remote.told = true;
+            remote.life.wanted = true;
+        }
+        self.pursue(now, slot);
+        self.settle(slot);
+        self.remotes
+            .handle_of(slot)
+            .map(RemoteId)
+            .ok_or(ConnectError::Full)
+    }
+
+    /// Begins a join. Nothing happens if one is open.
+    ///
+    /// # Errors
+    ///
+    /// When the remote is gone.
+    pub fn join(&mut self, now: Instant, remote: RemoteId) -> Result<(), Gone> {
+        let (now, slot) = (self.clock(now), self.slot(remote)?);
+        self.start_join(now, slot, false);
+        self.settle(slot);
+        Ok(())
+    }
+
+    /// Begins an allow; a join first, if there was none. Nothing happens if either is open.
+    ///
+    /// # Errors
+    ///
+    /// When the remote is gone.
+    pub fn allow(&mut self, now: Instant, remote: RemoteId) -> Result<(), Gone> {
+        let (now, slot) = (self.clock(now), self.slot(remote)?);
+        self.start_allow(now, slot);
+        self.settle(slot);
+        Ok(())
+    }
+
+    /// Asks for a sign of life; begins an allow or a join first, if there was none.
+    ///
+    /// # Errors
+    ///
+    /// When the remote is gone.
+    pub fn alive(&mut self, now: Instant, remote: RemoteId) -> Result<(), Gone> {
+        let (now, slot) = (self.clock(now), self.slot(remote)?);
+        self.start_alive(now, slot);
+        self.settle(slot);
+        Ok(())
+    }
+
+    /// Forgets a remote, its session, and every message to and from it: those to it end as failed
+    /// or unknown. Its role stays.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone already.
+    pub fn forget(&mut self, now: Instant, remote: RemoteId) -> Result<(), Gone> {
+        let (now, slot) = (self.clock(now), self.slot(remote)?);
+        self.remove_remote(now, slot);
+        Ok(())
+    }
+
+    /// Sets the number that comes back with every event of the remote.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn set_token(&mut self, remote: RemoteId, token: u64) -> Result<(), Gone> {
+        let slot = self.slot(remote)?;
+        let remote = self.remotes.at_mut(slot).ok_or(Gone)?;
+        remote.token = token;
+        Ok(())
+    }
+
+    /// Asks remotes for a sign of life from now on, or no more. Walks over all remotes.
+    pub fn set_presence(&mut self, now: Instant, presence: Option<Presence>) {
+        let now = self.clock(now);
+        self.config.presence = presence;
+        for slot in 0..self.remotes.slots() {
+            self.plan(now, slot);
+            self.settle(slot);
+        }
+    }
+
+    /// A keep has stored this record: what waited for it goes on.
+    pub fn handle_stored(&mut self, now: Instant, record: &Record) {
+        self.clock(now);
+        if let Record::Estate(EstateRecord { sessions }) = record
+            && at_or_after(*sessions, self.sessions_stored)
+        {
+            self.sessions_stored = *sessions;
+        }
+    }
+
+    // ---- outputs ---------------------------------------------------------------------------
+
+    /// The next thing to tell the host.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.poll_role_news() {
+            return Some(event);
+        }
+        while let Some(slot) = self.news.head() {
+            let handle = self.remotes.handle_of(slot);
+            let what = self.remotes.at_mut(slot).and_then(|remote| {
+                let what = remote.news.take()?;
+                remote.told = true;
+                Some((remote.token, what))
+            });
+            if let (Some((token, what)), Some(handle)) = (what, handle) {
+                return Some(Event::Remote {
+                    remote: RemoteId(handle),
+                    token,
+                    what,
+                });
+            }
+            self.remotes.unlink(&mut self.news, slot);
+            self.release(slot);
+        }
+        self.poll_outcome()
+    }
+
+    /// The next record to keep; see [`handle_stored`](Self::handle_stored).
+    pub fn poll_record(&mut self) -> Option<Record> {
+        if core::mem::take(&mut self.estate_unrecorded) {
+            return Some(Record::Estate(EstateRecord {
+                sessions: self.sessions_asked,
+            }));
+        }
+        if let Some(slot) = self.remotes_role_record() {
+            return Some(slot);
+        }
+        let slot = self.remotes.pop_front(&mut self.records)?;
+        let covered = self.sessions_asked;
+        let role = self.role_name(slot);
+        let remote = self.remotes.at_mut(slot)?;
+        remote.unrecorded = false;
+        let record = if remote.gone {
+            Record::Forgotten(remote.name.clone())
+        } else {
+            remote.recorded_sid = covered;
+            remote.recorded = true;
+            Record::Remote(RemoteRecord {
+                name: remote.name.clone(),
+                near: remote.near,
+                far: remote.far,
+                address: remote.path.address,
+                main: remote.main,
+                kind: remote.kind,
+                role,
+                joined: remote.joined,
+                proven: remote.proven,
+                session: covered,
+            })
+        };
+        self.release(slot);
+        Some(record)
+    }
+
+    fn remotes_role_record(&mut self) -> Option<Record> {
+        let slot = self.roles.pop_front(&mut self.role_records)?;
+        let role = self.roles.at(slot)?;
+        Some(Record::Role(RoleRecord {
+            name: role.name.clone(),
+            status: role.status,
+            judged: role.judged,
+            keys: role.keys,
+        }))
+    }
+
+    // ---- shared by all rooms ---------------------------------------------------------------
+
+    /// Takes in a moment. One that goes back counts as the last.
+    pub(crate) fn clock(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(crate) fn slot(&self, remote: RemoteId) -> Result<u32, Gone> {
+        match self.remotes.get(remote.0) {
+            Some(held) if !held.gone => Ok(remote.0.slot()),
+            _ => Err(Gone),
+        }
+    }
+
+    pub(crate) fn tell(&mut self, slot: u32, event: RemoteEvent) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.news.add(event);
+            if !self.remotes.is_linked::<NEWS>(slot) {
+                self.remotes.push_back(&mut self.news, slot);
+            }
+        }
+    }
+
+    pub(crate) fn record(&mut self, slot: u32) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.unrecorded = true;
+            if !remote.name.is_empty() && !self.remotes.is_linked::<RECORDS>(slot) {
+                self.remotes.push_back(&mut self.records, slot);
+            }
+        }
+    }
+
+    /// Whether a session id may be used: a stored record covers it (H8). Asks for more in time.
+    pub(crate) fn covered(&mut self, sid: u32) -> bool {
+        if at_or_after(sid.wrapping_add(SESSION_BLOCK / 4), self.sessions_asked) {
+            self.sessions_asked = sid.wrapping_add(SESSION_BLOCK);
+            self.estate_unrecorded = true;
+        }
+        at_or_after(self.sessions_stored, sid)
+    }
+
+    /// A body was taken from, or given back to, the budget of the outbox or the inbox.
+    pub(crate) fn give_body(&mut self, id: super::BodyId) -> usize {
+        let bytes = self.bodies.get(id).len();
+        self.bodies.give(id);
+        bytes
+    }
+}
+
+fn check_config(config: &Config) -> Result<(), SetupError> {
+    if name(&config.name).is_err() || name(&config.role).is_err() {
+        return Err(SetupError::Name);
+    }
+    if !matches!(config.body, BodyKind::Json | BodyKind::Msgpack) {
+        return Err(SetupError::BodyKind);
+    }
+    let t = &config.timers;
+    let paces = [
+        t.joiner,
+        t.joinent,
+        t.allower,
+        t.allowent,
+        t.aliver,
+        t.messenger,
+        t.messengent,
+        t.retry,
+    ];
+    if config.window < 2
+        || paces
+            .iter()
+            .any(|p| p.redo_min.is_zero() || p.redo_min > p.redo_max)
+    {
+        return Err(SetupError::Pace);
+    }
+    Ok(())
+}
+
+/// A token bucket: so many at once, then one in each interval.
+pub(crate) struct Bucket {
+    full: u32,
+    tokens: u32,
+    interval: Duration,
+    filled: Instant,
+}
+
+impl Bucket {
+    const fn new(full: u32, interval: Duration) -> Self {
+        Self {
+            full,
+            tokens: full,
+            interval,
+            filled: Instant::ZERO,
+        }
+    }
+
+    /// Whether one is left now.
+    pub(crate) fn has(&mut self, now: Instant) -> bool {
+        let passed = now.since(self.filled).as_micros() / self.interval.as_micros().max(1);
+        if passed > 0 {
+            let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+            self.tokens = self.tokens.saturating_add(passed).min(self.full);
+            self.filled = if self.tokens == self.full {
+                now
+            } else {
+                self.filled + self.interval * passed
+            };
+        }
+        self.tokens > 0
+    }
+
+    /// Takes one; false if none was left.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let has = self.has(now);
+        self.tokens = self.tokens.saturating_sub(1);
+        has
+    }
+}

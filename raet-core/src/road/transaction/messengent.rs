@@ -1,0 +1,695 @@
+//! Messages in (road-transactions: Message, Messengent; hardening: H5, H6, H9, H13).
+//!
+//! A message in segments is put together in one buffer, where it is opened when it is whole:
+//!
+//! ```text
+//!   0                      ml               ml + sc / 8
+//!   ┌──────────────────────┬───────────────────────┐
+//!   │ coat, as it comes    │ seen: 1 bit a segment │
+//!   └──────────────────────┴───────────────────────┘
+//! ```
+//!
+//! It is delivered when the application takes it; only then the peer is told done.
+
+use core::ops::Range;
+
+use crate::crypto::Crypto;
+use crate::limits::MESSAGE_OVERHEAD;
+use crate::road::path::RoundTrip;
+use crate::road::session::{Look, Window, at_or_after};
+use crate::road::stack::RoadStack;
+use crate::road::transaction::messenger::{id_bytes, no, set_bit};
+use crate::road::{ANSWERS, BodyId, RemoteId};
+use crate::stats::{Reason, Verdict};
+use crate::storage::{Bodies, Index, Storage};
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    BodyKind, CoatKind, Flags, Frame, Head, MAX_MISSEDS, Misseds, PacketKind, Shape,
+};
+
+/// A message as the application takes it.
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
+    /// Who sent it.
+    pub remote: RemoteId,
+    /// The number that the host gave the remote.
+    pub token: u64,
+    /// The name of the estate that sent it.
+    pub name: &'a str,
+    /// What the body is, as its sender says; the engine has not looked into it.
+    pub kind: BodyKind,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// A message on its way in.
+pub(crate) struct Incoming {
+    remote: u32,
+    /// Of its first packet: what the answers go by.
+    head: Head,
+    /// Its sender's name for it (`Names`), once it is whole; only messages of this implementation
+    /// have one.
+    name: Option<([u8; 16], u64)>,
+    body: BodyId,
+    /// The opened body in the buffer, once it is whole.
+    whole: Option<Range<usize>>,
+    shape: Shape,
+    /// Segments that have come.
+    came: u32,
+    /// Every segment before this one has come.
+    expected: u32,
+    /// The highest segment that has come.
+    highest: u32,
+    /// Gaps before this one were asked for, at that time.
+    asked: u32,
+    asked_at: Instant,
+    heard: Instant,
+    interval: Duration,
+    redo: Instant,
+}
+
+/// A gap is asked for at once when this many later segments have come: fewer may be reordering.
+const REORDERED: u32 = 3;
+
+/// An ack or resend, ready to be written.
+pub(crate) struct AnswerPacket {
+    pub(crate) head: Head,
+    /// The gaps; none: an ack.
+    pub(crate) misseds: Option<Misseds>,
+}
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// Hands the next message to the application, with `take`. Its sender is told done after that,
+    /// so what is not taken is not lost.
+    pub fn poll_message<R>(&mut self, take: impl FnOnce(Message<'_>) -> R) -> Option<R> {
+        let incoming = self.inbox.pop_front(&mut self.arrived)?;
+        let held = self.inbox.at(incoming)?;
+        let (slot, head, name) = (held.remote, held.head, held.name);
+        let handle = self.remotes.handle_of(slot)?;
+        let remote = self.remotes.at(slot)?;
+        let range = held.whole.clone().unwrap_or(0..0);
+        let taken = take(Message {
+            remote: RemoteId(handle),
+            token: remote.token,
+            name: &remote.name,
+            kind: head.body,
+            body: self.bodies.get(held.body).get(range).unwrap_or(&[]),
+        });
+        self.stats.messages_in += 1;
+        self.remove_incoming(incoming);
+        let remote = self.remotes.at_mut(slot)?;
+        if let Some((life, number)) = name {
+            remote.names.add(&life, number);
+        }
+        // In a new session its sender sends it again, or has given it up.
+        if remote.session.is_some() && remote.rsid == head.session {
+            remote.window.finish(head.transaction_id);
+            let to = remote.path.address;
+            self.answer(Some(slot), to, &head, PacketKind::Done, 0);
+        }
+        Some(taken)
+    }
+
+    /// A packet of a message, its signature proven.
+    pub(crate) fn on_message(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        frame: &Frame,
+        data: &mut [u8],
+    ) -> Verdict {
+        let head = &frame.head;
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return self.stats.drop(Reason::Stranger);
+        };
+        let to = remote.path.address;
+        let Some(session) = &remote.session else {
+            // H13, H14: silence; it sends again when the session that we make now is up.
+            self.start_allow(now, slot);
+            return self.stats.drop(Reason::NoSession);
+        };
+        if head.coat == CoatKind::Nada && !self.config.accept_uncoated {
+            self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED); // H6
+            return self.stats.drop(Reason::Uncoated);
+        }
+        if remote.rsid != head.session {
+            // The peer's sessions only go on; `dispatch` let nothing older through.
+            if session.pinned {
+                return self.stats.drop(Reason::UnknownSession);
+            }
+            remote.rsid = head.session;
+            remote.window = Window::new();
+        }
+        remote.window.heard(now, head.transaction_id);
+        let verdict = match remote.window.look(head.transaction_id) {
+            Look::Done => {
+                self.answer(Some(slot), to, head, PacketKind::Done, 0); // H5
+                return Verdict::Repeated;
+            }
+            Look::Below => {
+                self.answer(Some(slot), to, head, PacketKind::Nack, no::PASSED); // H5
+                self.stats.drop(Reason::Replayed)
+            }
+            Look::Over => self.stats.drop(Reason::Replayed),
+            Look::Ahead => self.stats.drop(Reason::Ahead),
+            Look::New | Look::Open => self.take_segment(now, slot, frame, data),
+        };
+        self.confirm(now, slot, false);
+        self.heard(now, slot);
+        verdict
+    }
+
+    fn take_segment(&mut self, now: Instant, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
+        let head = &frame.head;
+        let incoming = match self.incoming(slot, head.session, head.transaction_id) {
+            Some(incoming) => incoming,
+            None if head.segments == 1 => return self.take_single(now, slot, frame, data),
+            None => match self.open_incoming(now, slot, head) {
+                Ok(incoming) => incoming,
+                Err(reason) => return self.stats.drop(reason),
+            },
+        };
+        let part = data.get(frame.coat()).unwrap_or(&[]);
+        self.put_segment(now, slot, incoming, head, part)
+    }
+
+    /// A message in one packet: opened where it lies in the datagram, then copied once.
+    fn take_single(&mut self, now: Instant, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
+        let head = &frame.head;
+        let to = self.remotes.at(slot).map(|r| r.path.address);
+        let Some(coat) = data.get_mut(frame.coat()) else {
+            return self.stats.drop(Reason::Segment);
+        };
+        let Some((range, name)) = self.open_coat(slot, head, coat) else {
+            if let Some(to) = to {
+                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+            }
+            return self.stats.drop(Reason::Coat);
+        };
+        self.pin(slot);
+        if let Some(verdict) = self.known_by_name(slot, head, name) {
+            return verdict;
+        }
+        let body = coat.get(range).unwrap_or(&[]);
+        let len = body.len();
+        let incoming = match self.room_for(slot, len) {
+            Ok(body_id) => {
+                if let Some(room) = self.bodies.get_mut(body_id).get_mut(..len) {
+                    room.copy_from_slice(body);
+                }
+                self.insert_incoming(now, slot, head, body_id, Shape::new(0, 1).ok())
+            }
+            Err(reason) => Err(reason),
+        };
+        match incoming {
+            Ok(incoming) => {
+                self.complete(incoming, 0..len, name);
+                Verdict::Taken
+            }
+            Err(reason) => self.stats.drop(reason),
+        }
+    }
+
+    /// Begins to put a message together. Its bytes are counted as declared (H9).
+    fn open_incoming(&mut self, now: Instant, slot: u32, head: &Head) -> Result<u32, Reason> {
+        let shape = Shape::new(head.coat_len, head.segments).map_err(|_| Reason::Segment)?;
+        let coat_len = head.coat_len as usize;
+        if coat_len > self.limits.message + MESSAGE_OVERHEAD {
+            return Err(Reason::Segment);
+        }
+        let body = self.room_for(slot, coat_len + (head.segments as usize).div_ceil(8))?;
+        self.insert_incoming(now, slot, head, body, Some(shape))
+    }
+
+    /// Bytes for a message of this remote, within its share (H9).
+    fn room_for(&mut self, slot: u32, bytes: usize) -> Result<BodyId, Reason> {
+        let Some(remote) = self.remotes.at(slot) else {
+            return Err(Reason::Stranger);
+        };
+        let full = self.inbox.is_full()
+            || remote.arrivals.len() >= self.limits.remote_inbox
+            || remote.arrival_bytes + bytes > self.limits.remote_inbox_bytes
+            || self.inbox_bytes + bytes > self.limits.inbox_bytes;
+        if full {
+            return Err(Reason::Full);
+        }
+        self.bodies.take(bytes).map_err(|_| Reason::Full)
+    }
+
+    fn insert_incoming(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        head: &Head,
+        body: BodyId,
+        shape: Option<Shape>,
+    ) -> Result<u32, Reason> {
+        let incoming = shape.map(|shape| Incoming {
+            remote: slot,
+            head: *head,
+            name: None,
+            body,
+            whole: None,
+            shape,
+            came: 0,
+            expected: 0,
+            highest: 0,
+            asked: 0,
+            asked_at: Instant::ZERO,
+            heard: now,
+            interval: self.config.timers.messengent.redo_min,
+            redo: Instant::NEVER,
+        });
+        let handle = incoming.and_then(|i| self.inbox.insert(i).ok());
+        let Some(handle) = handle.filter(|h| self.due_in.reserve(h.slot())) else {
+            self.bodies.give(body);
+            return Err(Reason::Full);
+        };
+        let bytes = self.bodies.get(body).len();
+        self.inbox_bytes += bytes;
+        let hash = self.hash.hash(&id_bytes(slot, head.transaction_id));
+        let inserted = self.in_by_id.insert(hash, handle.slot());
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are messages"
+        );
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.arrival_bytes += bytes;
+            remote.window.open(head.transaction_id);
+            self.inbox.push_back(&mut remote.arrivals, handle.slot());
+        }
+        Ok(handle.slot())
+    }
+
+    fn put_segment(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        incoming: u32,
+        head: &Head,
+        part: &[u8],
+    ) -> Verdict {
+        let trip = self.remotes.at(slot).map(|r| r.path.trip);
+        let Some(held) = self.inbox.at_mut(incoming) else {
+            return self.stats.drop(Reason::Segment);
+        };
+        if held.whole.is_some() {
+            return Verdict::Repeated; // it waits for the application; so does the done
+        }
+        let same = held.head.segments == head.segments && held.head.coat_len == head.coat_len;
+        let place = if same {
+            held.shape.place(head.segment, part.len()).ok()
+        } else {
+            None
+        };
+        let Some(place) = place else {
+            return self.stats.drop(Reason::Segment);
+        };
+        held.heard = now;
+        let coat_len = held.shape.coat_len() as usize;
+        let buffer = self.bodies.get_mut(held.body);
+        let Some((coat, seen)) = buffer.split_at_mut_checked(coat_len) else {
+            return self.stats.drop(Reason::Segment);
+        };
+        let fresh = set_bit(seen, head.segment, true);
+        if fresh {
+            if let Some(room) = coat.get_mut(place) {
+                room.copy_from_slice(part);
+            }
+            held.came += 1;
+            held.highest = held.highest.max(head.segment);
+            while held.expected < held.shape.count() && has_bit(seen, held.expected) {
+                held.expected += 1;
+            }
+            if held.came == held.shape.count() {
+                return self.finish_assembly(slot, incoming);
+            }
+        }
+        // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
+        let patience = trip.map_or(held.interval, |t: RoundTrip| {
+            t.patience(&self.config.timers.messengent)
+        });
+        held.interval = patience;
+        held.redo = now + patience;
+        let gap =
+            held.highest >= held.expected.saturating_add(REORDERED) && held.asked <= held.expected;
+        let owes = gap || head.flags.contains(Flags::WAIT);
+        if owes && held.has_news(now, patience) {
+            self.owe_answer(slot, incoming);
+        }
+        self.set_due_in(incoming);
+        if fresh {
+            Verdict::Taken
+        } else {
+            Verdict::Repeated
+        }
+    }
+
+    fn finish_assembly(&mut self, slot: u32, incoming: u32) -> Verdict {
+        let Some(held) = self.inbox.at(incoming) else {
+            return self.stats.drop(Reason::Segment);
+        };
+        let (head, body, coat_len) = (held.head, held.body, held.shape.coat_len() as usize);
+        let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
+        let coat = self
+            .bodies
+            .get_mut(body)
+            .get_mut(..coat_len)
+            .unwrap_or(&mut []);
+        let opened = match (head.coat, session) {
+            (CoatKind::Nada, _) => Some((0..coat_len, None)),
+            (CoatKind::Nacl, Some(session)) => {
+                open_sealed(&self.suite, &session.key, coat).map(|(r, n)| (r, named(&head, n)))
+            }
+            (CoatKind::Nacl, None) => None,
+        };
+        let Some((range, name)) = opened else {
+            if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
+                self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
+            }
+            self.drop_incoming(incoming, false);
+            return self.stats.drop(Reason::Coat);
+        };
+        self.pin(slot);
+        if let Some(verdict) = self.known_by_name(slot, &head, name) {
+            self.remove_incoming(incoming);
+            return verdict;
+        }
+        self.complete(incoming, range, name);
+        Verdict::Taken
+    }
+
+    /// A message of ours that was delivered, or waits to be, under an earlier session: it is not
+    /// delivered twice.
+    fn known_by_name(
+        &mut self,
+        slot: u32,
+        head: &Head,
+        name: Option<([u8; 16], u64)>,
+    ) -> Option<Verdict> {
+        let (life, number) = name?;
+        let remote = self.remotes.at_mut(slot)?;
+        let to = remote.path.address;
+        if remote.names.has(&life, number) {
+            remote.window.finish(head.transaction_id);
+            self.answer(Some(slot), to, head, PacketKind::Done, 0);
+            return Some(Verdict::Repeated);
+        }
+        let mut next = remote.arrivals.head();
+        while let Some(other) = next {
+            next = self.inbox.next::<{ super::super::ARRIVALS }>(other);
+            let held = self.inbox.at_mut(other)?;
+            if held.name == name {
+                // It waits to be taken; its done goes out under the new transaction.
+                let old = core::mem::replace(&mut held.head, *head);
+                let hash = self.hash.hash(&id_bytes(slot, old.transaction_id));
+                self.in_by_id.remove(hash, other);
+                let hash = self.hash.hash(&id_bytes(slot, head.transaction_id));
+                let inserted = self.in_by_id.insert(hash, other);
+                debug_assert!(inserted, "a pair was just removed");
+                remote.window.open(head.transaction_id);
+                return Some(Verdict::Repeated);
+            }
+        }
+        None
+    }
+
+    fn complete(&mut self, incoming: u32, range: Range<usize>, name: Option<([u8; 16], u64)>) {
+        let Some(held) = self.inbox.at_mut(incoming) else {
+            return;
+        };
+        held.whole = Some(range);
+        held.name = name;
+        let slot = held.remote;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            self.inbox.unlink(&mut remote.answers, incoming);
+        }
+        self.inbox.push_back(&mut self.arrived, incoming);
+        let cleared = self.due_in.set(incoming, None);
+        debug_assert!(cleared, "clearing a deadline needs no room");
+    }
+
+    /// Opens a coat in place: where the body lies then, and the message's name.
+    fn open_coat(
+        &self,
+        slot: u32,
+        head: &Head,
+        coat: &mut [u8],
+    ) -> Option<(Range<usize>, Option<([u8; 16], u64)>)> {
+        if head.coat == CoatKind::Nada {
+            return Some((0..coat.len(), None));
+        }
+        let session = self.remotes.at(slot)?.session.as_ref()?;
+        let (range, nonce) = open_sealed(&self.suite, &session.key, coat)?;
+        Some((range, named(head, nonce)))
+    }
+
+    /// A coat has opened under the session's key: its session id is the peer's for good.
+    fn pin(&mut self, slot: u32) {
+        if let Some(session) = self.remotes.at_mut(slot).and_then(|r| r.session.as_mut()) {
+            session.pinned = true;
+        }
+    }
+
+    /// The sender gives a message up, its signature proven.
+    pub(crate) fn on_nack_of_incoming(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        incoming: u32,
+    ) -> Verdict {
+        if self
+            .inbox
+            .at(incoming)
+            .is_some_and(|held| held.whole.is_none())
+        {
+            self.drop_incoming(incoming, true);
+        }
+        self.heard(now, slot);
+        Verdict::Taken
+    }
+
+    /// The open message of this transaction.
+    pub(crate) fn incoming(&self, remote: u32, si: u32, ti: u32) -> Option<u32> {
+        self.in_by_id
+            .find(self.hash.hash(&id_bytes(remote, ti)), |slot| {
+                self.inbox.at(slot).is_some_and(|held| {
+                    held.remote == remote
+                        && held.head.transaction_id == ti
+                        && held.head.session == si
+                })
+            })
+    }
+
+    /// The body of a resend, opened where it lies.
+    pub(crate) fn open_misseds(&self, slot: u32, head: &Head, coat: &mut [u8]) -> Option<Misseds> {
+        let (range, _) = self.open_coat(slot, head, coat)?;
+        Misseds::parse(head.body, coat.get(range)?).ok()
+    }
+
+    // ---- answers -------------------------------------------------------------------------------
+
+    fn owe_answer(&mut self, slot: u32, incoming: u32) {
+        if !self.inbox.is_linked::<ANSWERS>(incoming)
+            && let Some(remote) = self.remotes.at_mut(slot)
+        {
+            self.inbox.push_back(&mut remote.answers, incoming);
+        }
+    }
+
+    /// The next ack or resend that is owed to a remote. At most one packet of gaps at a time (H9).
+    pub(crate) fn make_answer(&mut self, now: Instant, slot: u32) -> Option<AnswerPacket> {
+        let remote = self.remotes.at_mut(slot)?;
+        let patience = remote.path.trip.patience(&self.config.timers.messengent);
+        let (near, far) = (remote.near, remote.far);
+        let incoming = self.inbox.pop_front(&mut remote.answers)?;
+        let held = self.inbox.at_mut(incoming)?;
+        let mut head = held.head;
+        head.kind = self.config.head;
+        head.body = self.config.body;
+        head.source = near;
+        head.destination = far;
+        head.flags = Flags::CORRESPONDENT;
+        head.order = 0;
+        head.segment = 0;
+        head.segments = 1;
+        head.coat_len = 0;
+        let misseds = if held.expected <= held.highest {
+            let from = held.gaps_from(now, patience);
+            let coat_len = held.shape.coat_len() as usize;
+            let seen = self.bodies.get(held.body).get(coat_len..).unwrap_or(&[]);
+            let gaps = (from..held.highest).filter(|n| !has_bit(seen, *n));
+            // Segment numbers are below 65,535 (`Shape`).
+            let misseds: Misseds = gaps.take(MAX_MISSEDS).map(|n| n as u16).collect();
+            held.asked = misseds
+                .iter()
+                .last()
+                .map_or(held.highest, |n| u32::from(n) + 1);
+            held.asked_at = now;
+            head.packet = PacketKind::Resend;
+            Some(misseds)
+        } else {
+            head.packet = PacketKind::Ack;
+            head.segment = held.highest;
+            None
+        };
+        Some(AnswerPacket { head, misseds })
+    }
+
+    /// The clock of a message that is not whole: its sender is told what came, or it is given up.
+    pub(crate) fn tick_incoming(&mut self, now: Instant, incoming: u32) {
+        let Some(held) = self.inbox.at_mut(incoming) else {
+            return;
+        };
+        let slot = held.remote;
+        if held.heard + self.config.timers.partial <= now {
+            self.drop_incoming(incoming, false); // H9
+        } else {
+            held.interval = (held.interval * 2).min(self.config.timers.messengent.redo_max);
+            held.redo = now + held.interval;
+            held.asked = 0;
+            self.owe_answer(slot, incoming);
+            self.set_due_in(incoming);
+        }
+        self.settle(slot);
+    }
+
+    fn set_due_in(&mut self, incoming: u32) {
+        let Some(held) = self.inbox.at(incoming) else {
+            return;
+        };
+        let due = held.redo.min(held.heard + self.config.timers.partial);
+        let set = self.due_in.set(incoming, Some(due));
+        debug_assert!(
+            set,
+            "room for its deadline was reserved when the message came"
+        );
+    }
+
+    // ---- ends ----------------------------------------------------------------------------------
+
+    /// Forgets a message that was not whole. `over`: its sender gave it up; else it may send again.
+    fn drop_incoming(&mut self, incoming: u32, over: bool) {
+        if let Some(held) = self.inbox.at(incoming)
+            && let Some(remote) = self.remotes.at_mut(held.remote)
+            && remote.rsid == held.head.session
+        {
+            if over {
+                remote.window.end(held.head.transaction_id);
+            } else {
+                remote.window.clear(held.head.transaction_id);
+            }
+        }
+        self.remove_incoming(incoming);
+    }
+
+    fn remove_incoming(&mut self, incoming: u32) {
+        let Some(held) = self.inbox.at(incoming) else {
+            return;
+        };
+        let (slot, body, ti) = (held.remote, held.body, held.head.transaction_id);
+        self.in_by_id
+            .remove(self.hash.hash(&id_bytes(slot, ti)), incoming);
+        let bytes = self.give_body(body);
+        self.inbox_bytes -= bytes;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.arrival_bytes -= bytes;
+            self.inbox.unlink(&mut remote.arrivals, incoming);
+            if held_whole(self.inbox.at(incoming)) {
+                self.inbox.unlink(&mut self.arrived, incoming);
+            } else {
+                self.inbox.unlink(&mut remote.answers, incoming);
+            }
+        }
+        let cleared = self.due_in.set(incoming, None);
+        debug_assert!(cleared, "clearing a deadline needs no room");
+        if let Some(handle) = self.inbox.handle_of(incoming) {
+            self.inbox.remove(handle);
+        }
+    }
+
+    /// The session has changed: what was not whole begins anew. What is whole is still delivered.
+    pub(crate) fn drop_partial_arrivals(&mut self, slot: u32) {
+        let mut next = self.remotes.at(slot).and_then(|r| r.arrivals.head());
+        while let Some(incoming) = next {
+            next = self.inbox.next::<{ super::super::ARRIVALS }>(incoming);
+            if !held_whole(self.inbox.at(incoming)) {
+                self.remove_incoming(incoming);
+            }
+        }
+    }
+
+    /// The remote goes, and everything from it that was not taken.
+    pub(crate) fn drop_arrivals(&mut self, slot: u32) {
+        while let Some(incoming) = self.remotes.at(slot).and_then(|r| r.arrivals.head()) {
+            self.remove_incoming(incoming);
+        }
+    }
+}
+
+impl Incoming {
+    /// The first gap worth asking for: those asked for within one round trip are on their way.
+    fn gaps_from(&self, now: Instant, patience: Duration) -> u32 {
+        if self.asked_at + patience > now {
+            self.expected.max(self.asked)
+        } else {
+            self.expected
+        }
+    }
+
+    /// Whether an answer would tell the sender something.
+    fn has_news(&self, now: Instant, patience: Duration) -> bool {
+        self.expected > self.highest || self.gaps_from(now, patience) < self.highest
+    }
+}
+
+fn held_whole(held: Option<&Incoming>) -> bool {
+    held.is_some_and(|held| held.whole.is_some())
+}
+
+fn has_bit(bits: &[u8], number: u32) -> bool {
+    bits.get(number as usize / 8)
+        .is_some_and(|b| b & 1 << (number % 8) != 0)
+}
+
+/// Opens `tag ‖ sealed ‖ nonce` in place: where the plain bytes lie then, and the nonce. An empty
+/// coat is an empty body (road-wire: Coat).
+fn open_sealed<C: Crypto>(
+    suite: &C,
+    key: &C::BoxKey,
+    coat: &mut [u8],
+) -> Option<(Range<usize>, Option<[u8; 24]>)> {
+    if coat.is_empty() {
+        return Some((0..0, None));
+    }
+    let end = coat.len().checked_sub(24)?;
+    let (boxed, nonce) = coat.split_at_mut_checked(end)?;
+    let nonce = *nonce.first_chunk::<24>()?;
+    let (tag, sealed) = boxed.split_first_chunk_mut::<16>()?;
+    suite
+        .open(key, &nonce, sealed, tag)
+        .then_some((16..end, Some(nonce)))
+}
+
+/// The name of a message that says it has one.
+fn named(head: &Head, nonce: Option<[u8; 24]>) -> Option<([u8; 16], u64)> {
+    let nonce = nonce.filter(|_| head.order != 0)?;
+    let (life, number) = nonce.split_first_chunk::<16>()?;
+    Some((*life, u64::from_be_bytes(*number.first_chunk::<8>()?)))
+}
+
+/// Whether a session id of the peer's can be of the session that is up (`Session::least`).
+pub(crate) fn session_fits(rsid: u32, least: u32, pinned: bool, si: u32) -> Result<(), Reason> {
+    if pinned {
+        return match si {
+            si if si == rsid => Ok(()),
+            si if at_or_after(si, rsid) => Err(Reason::UnknownSession),
+            _ => Err(Reason::StaleSession),
+        };
+    }
+    if least != 0 && !at_or_after(si, least) {
+        Err(Reason::StaleSession)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,808 @@
+//! Messages out (road-transactions: Message, Messenger; hardening: H5).
+//!
+//! A body lies in one buffer from `send` to its outcome, sealed in place when its first packet is
+//! made; what is sent again is cut from the same sealed bytes:
+//!
+//! ```text
+//!   0      16               16 + len         40 + len
+//!   ┌──────┬────────────────┬────────────────┬──────────────────────┐
+//!   │ tag  │ sealed body    │ nonce          │ asked: 1 bit/segment │
+//!   └──────┴────────────────┴────────────────┴──────────────────────┘
+//!   └──────────────── coat ─────────────────┘
+//! ```
+//!
+//! The nonce is the message's name: this life of the engine, then the message's number. A message
+//! that is open when the session changes is sealed anew and sent again under the same name, so a
+//! receiver of this implementation delivers it once.
+
+use core::ops::Range;
+
+use crate::crypto::Crypto;
+use crate::error::{Gone, SendError};
+use crate::event::{Doubt, Event, Failure, Outcome};
+use crate::limits::{Limits, MESSAGE_OVERHEAD};
+use crate::road::remote::Remote;
+use crate::road::session::{SPAN, next_id};
+use crate::road::stack::RoadStack;
+use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
+use crate::stats::{Reason, Verdict};
+use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    BodyKind, CoatKind, Flags, Head, MAX_PACKET, Misseds, PacketKind, Plan, TransactionKind, plan,
+};
+
+/// Why a receiver of this implementation says no, in the order index of its nack: 0.6.8 neither
+/// reads nor writes it there.
+pub(crate) mod no {
+    /// It will not take this message: not signed, not encrypted, or not to be opened.
+    pub(crate) const REFUSED: u32 = 1;
+    /// Its window has passed this transaction: it does not know.
+    pub(crate) const PASSED: u32 = 2;
+}
+
+/// How a message is to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SendOptions {
+    /// What the body is. The engine does not look into it.
+    pub body: BodyKind,
+    /// Comes back with the outcome.
+    pub token: u64,
+    /// When to give up: failed if nothing of it was sent by then, else unknown.
+    pub deadline: Option<Instant>,
+    /// Never send it in a second session: unknown instead, when the session changes while it is
+    /// open. A receiver of this implementation delivers a message once in any case; one of 0.6.8
+    /// takes what is sent again in a new session for another message.
+    pub once: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            body: BodyKind::Raw,
+            token: 0,
+            deadline: None,
+            once: false,
+        }
+    }
+}
+
+/// A message on its way out.
+pub(crate) struct Outgoing<C: Crypto> {
+    /// Its slot among the remotes, while it is not ended.
+    remote: u32,
+    remote_id: Handle,
+    options: SendOptions,
+    body: BodyId,
+    len: usize,
+    /// Its name, once it was begun.
+    number: u64,
+    /// The key that the buffer is sealed under now.
+    sealed: Option<C::BoxKey>,
+    /// Some of it has left, in this session or an earlier one.
+    sent: bool,
+    state: State,
+}
+
+enum State {
+    /// For a session, or for room in the window.
+    Waiting,
+    Open(Flight),
+    Ended(Outcome),
+}
+
+/// A message that was begun in this session.
+struct Flight {
+    ti: u32,
+    si: u32,
+    plan: Plan,
+    /// The segment to send next for the first time.
+    next: u32,
+    /// All segments before this one have arrived.
+    confirmed: u32,
+    /// Segments that were asked for again and not sent since: bits behind the coat.
+    asked: u32,
+    /// The lowest segment that may be asked for.
+    asked_from: u32,
+    /// An ack or resend has come: the peer has opened the transaction.
+    heard: bool,
+    /// No answer came: the furthest packet is to be sent again.
+    repeat: bool,
+    /// The last packet sent, and its signature.
+    last: Option<(u32, Flags)>,
+    signature: [u8; 64],
+    interval: Duration,
+    redo: Instant,
+    /// A packet that was sent once and waits for its answer: when it left.
+    probe: Option<Instant>,
+}
+
+impl Flight {
+    fn in_flight(&self) -> u32 {
+        self.next - self.confirmed
+    }
+
+    fn sendable(&self, share: u32) -> bool {
+        self.repeat || self.asked > 0 || self.next < self.plan.count && self.in_flight() < share
+    }
+}
+
+/// What `transmit` needs to write a packet of a message.
+pub(crate) struct MessagePacket {
+    pub(crate) head: Head,
+    pub(crate) body: BodyId,
+    pub(crate) coat: Range<usize>,
+    /// The signature, if this very packet was made before.
+    pub(crate) signature: Option<[u8; 64]>,
+}
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// Takes a message of `len` bytes for a remote; `fill` writes its body. It waits for a session
+    /// if none is up, which is then made.
+    ///
+    /// Its outcome comes as an event, exactly one, unless the engine is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the remote is gone, the outbox is full now, or the message can never fit. `fill` was
+    /// not called then.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        to: RemoteId,
+        options: SendOptions,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<MessageId, SendError> {
+        let now = self.clock(now);
+        let slot = self.slot(to).map_err(|Gone| SendError::Gone)?;
+        if len > self.limits.message {
+            return Err(SendError::TooLong);
+        }
+        let bytes = Limits::budget(len);
+        if self.outbox.is_full() || self.outbox_bytes + bytes > self.limits.outbox_bytes {
+            return Err(SendError::Full);
+        }
+        let body = self.bodies.take(bytes).map_err(|full| match full {
+            NoRoom::Now => SendError::Full,
+            NoRoom::Never => SendError::TooLong,
+        })?;
+        let message = Outgoing {
+            remote: slot,
+            remote_id: to.0,
+            options,
+            body,
+            len,
+            number: 0,
+            sealed: None,
+            sent: false,
+            state: State::Waiting,
+        };
+        let inserted = self
+            .outbox
+            .insert(message)
+            .ok()
+            .filter(|h| self.due_out.reserve(h.slot()));
+        let (Some(handle), Some(remote)) = (inserted, self.remotes.at_mut(slot)) else {
+            self.bodies.give(body);
+            return Err(SendError::Full);
+        };
+        self.outbox_bytes += bytes;
+        if let Some(room) = self.bodies.get_mut(body).get_mut(16..16 + len) {
+            fill(room);
+        }
+        self.outbox.push_back(&mut remote.waiting, handle.slot());
+        self.set_due_out(handle.slot());
+        self.plan(now, slot);
+        self.settle(slot);
+        Ok(MessageId(handle))
+    }
+
+    /// Gives a message up: failed if nothing of it was sent, else unknown. The outcome comes as an
+    /// event.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already.
+    pub fn cancel(&mut self, now: Instant, message: MessageId) -> Result<(), Gone> {
+        let now = self.clock(now);
+        let held = self.outbox.get(message.0).ok_or(Gone)?;
+        if matches!(held.state, State::Ended(_)) {
+            return Err(Gone);
+        }
+        let outcome = if held.sent {
+            Outcome::Unknown(Doubt::Cancelled)
+        } else {
+            Outcome::Failed(Failure::Cancelled)
+        };
+        let slot = held.remote;
+        self.give_up(now, message.0.slot(), outcome);
+        self.settle(slot);
+        Ok(())
+    }
+
+    // ---- beginning and packets -----------------------------------------------------------------
+
+    /// Whether the next waiting message of a remote can be begun: a session is up, the window has
+    /// room, and its oldest open message is not too far behind (`SPAN`).
+    pub(crate) fn can_begin(&self, remote: &Remote<C>) -> bool {
+        if !remote.ready() || remote.waiting.is_empty() {
+            return false;
+        }
+        if remote.in_flight >= u32::from(self.config.window) {
+            return false;
+        }
+        let Some(oldest) = remote.open.head().and_then(|slot| self.outbox.at(slot)) else {
+            return true;
+        };
+        let ti_span = match &oldest.state {
+            State::Open(flight) => remote.next_ti.wrapping_sub(flight.ti),
+            _ => 0,
+        };
+        ti_span < SPAN
+            && remote.next_number.wrapping_sub(self.oldest_number(remote)) < u64::from(SPAN)
+    }
+
+    /// The lowest number among open messages: those that were sent again after a session change
+    /// come first, in their old order.
+    fn oldest_number(&self, remote: &Remote<C>) -> u64 {
+        let oldest = remote.open.head().and_then(|slot| self.outbox.at(slot));
+        oldest.map_or(remote.next_number, |m| m.number)
+    }
+
+    /// Begins the next waiting message of a remote, sealing it.
+    pub(crate) fn begin_message(&mut self, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let Some(session) = &remote.session else {
+            return;
+        };
+        let Some(out) = self.outbox.pop_front(&mut remote.waiting) else {
+            return;
+        };
+        let Some(message) = self.outbox.at_mut(out) else {
+            return;
+        };
+        if message.number == 0 {
+            message.number = remote.next_number;
+            remote.next_number += 1;
+        }
+        let coated = self.config.coat == CoatKind::Nacl && message.len > 0;
+        if coated {
+            seal(
+                &self.suite,
+                &session.key,
+                &self.life,
+                message,
+                &mut self.bodies,
+            );
+        }
+        let ti = remote.next_ti;
+        remote.next_ti = next_id(ti);
+        let head = message_head(&self.config, remote, message, ti, remote.sid);
+        let coat_len = coat_range(&self.config, message).len();
+        // `send` has checked that it fits the protocol.
+        let plan = plan(&head, coat_len, MAX_PACKET).unwrap_or(Plan {
+            count: 1,
+            size: coat_len as u32,
+        });
+        message.state = State::Open(Flight {
+            ti,
+            si: remote.sid,
+            plan,
+            next: 0,
+            confirmed: 0,
+            asked: 0,
+            asked_from: 0,
+            heard: false,
+            repeat: false,
+            last: None,
+            signature: [0; 64],
+            interval: remote.path.trip.patience(&self.config.timers.messenger),
+            redo: Instant::NEVER,
+            probe: None,
+        });
+        self.outbox.push_back(&mut remote.open, out);
+        self.outbox.push_back(&mut remote.sendable, out);
+        let hash = self.hash.hash(&id_bytes(slot, ti));
+        let inserted = self.out_by_id.insert(hash, out);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are messages"
+        );
+    }
+
+    /// The next packet of the remote's messages, which take turns.
+    pub(crate) fn make_message(&mut self, now: Instant, slot: u32) -> Option<(u32, MessagePacket)> {
+        let share = self.share(slot);
+        let remote = self.remotes.at_mut(slot)?;
+        let out = self.outbox.pop_front(&mut remote.sendable)?;
+        let message = self.outbox.at_mut(out)?;
+        let State::Open(flight) = &mut message.state else {
+            return None;
+        };
+        let coat_len = coat_len(&self.config, message.len);
+        let burst = (share / 2).max(1);
+        let (segment, again, wait, fresh) = if flight.repeat {
+            // The furthest that was sent: its answer tells everything that is missing.
+            flight.repeat = false;
+            self.stats.repeats_out += 1;
+            (flight.next.checked_sub(1)?, flight.heard, true, false)
+        } else if flight.asked > 0 {
+            let bits = self
+                .bodies
+                .get_mut(message.body)
+                .get_mut(MESSAGE_OVERHEAD + message.len..)?;
+            let segment = next_bit(bits, flight.asked_from, flight.plan.count)?;
+            set_bit(bits, segment, false);
+            flight.asked -= 1;
+            flight.asked_from = segment + 1;
+            self.stats.repeats_out += 1;
+            (segment, true, flight.asked == 0, false)
+        } else {
+            let segment = flight.next;
+            flight.next += 1;
+            remote.in_flight += 1;
+            let last = flight.next == flight.plan.count;
+            let full = flight.in_flight() >= share;
+            (
+                segment,
+                false,
+                last || full || flight.next % burst == 0,
+                true,
+            )
+        };
+        let segmented = flight.plan.count > 1;
+        let flags = Flags::NONE
+            .with(Flags::AGAIN, again)
+            .with(Flags::SEGMENTED, segmented)
+            .with(Flags::WAIT, wait);
+        // A segment sent again differs by its flag; the very same packet is not signed twice.
+        let known = flight.last == Some((segment, flags));
+        let signature = known.then_some(flight.signature);
+        // Only what is sent for the first time is measured (Karn).
+        flight.probe = match flight.probe {
+            None if fresh && wait => Some(now),
+            probe if fresh => probe,
+            _ => None,
+        };
+        flight.last = Some((segment, flags));
+        flight.redo = now + flight.interval;
+        message.sent = true;
+        let (ti, si) = (flight.ti, flight.si);
+        let range = flight.plan.range(coat_len, segment)?;
+        let sendable = flight.sendable(share);
+        let count = flight.plan.count;
+        let mut head = message_head(&self.config, remote, message, ti, si);
+        head.flags = flags;
+        if segmented {
+            head.segment = segment;
+            head.segments = count;
+            head.coat_len = coat_len as u32;
+        }
+        let start = coat_range(&self.config, message).start;
+        let packet = MessagePacket {
+            head,
+            body: message.body,
+            coat: start + range.start..start + range.end,
+            signature,
+        };
+        if sendable {
+            self.outbox.push_back(&mut remote.sendable, out);
+        }
+        self.set_due_out(out);
+        Some((out, packet))
+    }
+
+    /// Keeps the signature of the packet just made, for its repeat.
+    pub(crate) fn keep_signature(&mut self, out: u32, signature: [u8; 64]) {
+        if let Some(Outgoing {
+            state: State::Open(flight),
+            ..
+        }) = self.outbox.at_mut(out)
+        {
+            flight.signature = signature;
+        }
+    }
+
+    /// Unconfirmed packets that one message may have: half of the remote's window while others wait
+    /// beside it, so that they take turns.
+    fn share(&self, slot: u32) -> u32 {
+        let window = u32::from(self.config.window);
+        let alone = self.remotes.at(slot).is_none_or(|r| r.open.len() <= 1);
+        if alone { window } else { window / 2 }
+    }
+
+    // ---- answers -------------------------------------------------------------------------------
+
+    /// The open message of this transaction.
+    pub(crate) fn outgoing(&self, remote: u32, si: u32, ti: u32) -> Option<u32> {
+        self.out_by_id.find(self.hash.hash(&id_bytes(remote, ti)), |out| {
+            matches!(self.outbox.at(out), Some(Outgoing { remote: r, state: State::Open(f), .. })
+                if *r == remote && f.ti == ti && f.si == si)
+        })
+    }
+
+    /// An answer to an open message, its signature proven. `misseds` is the opened body of a resend.
+    pub(crate) fn on_messenger(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        out: u32,
+        head: &Head,
+        misseds: Option<&Misseds>,
+    ) -> Verdict {
+        match head.packet {
+            PacketKind::Done => {
+                self.sample(now, slot, out);
+                self.stats.messages_out += 1;
+                self.end_message(now, out, Outcome::Delivered);
+            }
+            PacketKind::Nack => {
+                let outcome = self.meaning_of_nack(slot, out, head.order);
+                self.end_message(now, out, outcome);
+            }
+            PacketKind::Ack => {
+                self.sample(now, slot, out);
+                self.advance(now, slot, out, head.segment.saturating_add(1), None);
+            }
+            PacketKind::Resend => {
+                let Some(misseds) = misseds else {
+                    return self.stats.drop(Reason::Body);
+                };
+                let first = misseds.iter().map(u32::from).min().unwrap_or(0);
+                self.advance(now, slot, out, first, Some(misseds));
+            }
+            _ => return self.stats.drop(Reason::Unexpected),
+        }
+        self.heard(now, slot);
+        Verdict::Taken
+    }
+
+    /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
+    /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
+    /// neither lacks a part nor the session. A segment that was never sent means surely no.
+    fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
+        let certain = self
+            .remotes
+            .at(slot)
+            .and_then(|r| r.session.as_ref())
+            .is_some_and(|s| s.certain);
+        let all_sent = match self.outbox.at(out).map(|m| &m.state) {
+            Some(State::Open(flight)) => flight.next == flight.plan.count,
+            _ => false,
+        };
+        match (reason, all_sent, certain) {
+            (no::REFUSED, ..) => Outcome::Failed(Failure::Refused),
+            (0, false, _) => Outcome::Failed(Failure::Refused),
+            (0, true, true) => Outcome::Delivered,
+            _ => Outcome::Unknown(Doubt::Nacked),
+        }
+    }
+
+    fn sample(&mut self, now: Instant, slot: u32, out: u32) {
+        if let Some(Outgoing {
+            state: State::Open(flight),
+            ..
+        }) = self.outbox.at_mut(out)
+            && let Some(left) = flight.probe.take()
+            && let Some(remote) = self.remotes.at_mut(slot)
+        {
+            remote.path.trip.sample(now.since(left));
+        }
+    }
+
+    /// All segments before `confirmed` have arrived; `misseds` have not.
+    fn advance(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        out: u32,
+        confirmed: u32,
+        misseds: Option<&Misseds>,
+    ) {
+        let share = self.share(slot);
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let Some(message) = self.outbox.at_mut(out) else {
+            return;
+        };
+        let State::Open(flight) = &mut message.state else {
+            return;
+        };
+        flight.heard = true;
+        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
+        let confirmed = confirmed.min(flight.next);
+        if confirmed > flight.confirmed {
+            remote.in_flight = remote
+                .in_flight
+                .saturating_sub(confirmed - flight.confirmed);
+            flight.confirmed = confirmed;
+        }
+        if let Some(misseds) = misseds
+            && let Some(bits) = self
+                .bodies
+                .get_mut(message.body)
+                .get_mut(MESSAGE_OVERHEAD + message.len..)
+        {
+            for number in misseds.iter().map(u32::from).filter(|n| *n < flight.next) {
+                if set_bit(bits, number, true) {
+                    flight.asked += 1;
+                }
+            }
+            flight.asked_from = 0;
+        }
+        flight.redo = now + flight.interval;
+        if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
+            self.outbox.push_back(&mut remote.sendable, out);
+        }
+        self.set_due_out(out);
+    }
+
+    // ---- ends ----------------------------------------------------------------------------------
+
+    /// The clock of a message: its own deadline, and the repeat of its last packet.
+    pub(crate) fn tick_outgoing(&mut self, now: Instant, out: u32) {
+        let Some(message) = self.outbox.at_mut(out) else {
+            return;
+        };
+        let slot = message.remote;
+        if message.options.deadline.is_some_and(|at| at <= now) {
+            let outcome = if message.sent {
+                Outcome::Unknown(Doubt::Deadline)
+            } else {
+                Outcome::Failed(Failure::Deadline)
+            };
+            self.give_up(now, out, outcome);
+        } else if let State::Open(flight) = &mut message.state
+            && flight.redo <= now
+        {
+            // What is due anyway goes first; only silence makes a packet be sent again.
+            let max = self.config.timers.messenger.redo_max;
+            flight.interval = (flight.interval * 2).min(max);
+            flight.redo = Instant::NEVER;
+            flight.probe = None;
+            flight.repeat = flight.next > 0;
+            if let Some(remote) = self.remotes.at_mut(slot)
+                && !self.outbox.is_linked::<SENDABLE>(out)
+            {
+                self.outbox.push_back(&mut remote.sendable, out);
+            }
+            self.set_due_out(out);
+        } else {
+            self.set_due_out(out);
+        }
+        self.settle(slot);
+    }
+
+    /// Ends a message that the peer may still wait for: a nack tells it (road-transactions:
+    /// Messengent, nack).
+    fn give_up(&mut self, now: Instant, out: u32, outcome: Outcome) {
+        if let Some(message) = self.outbox.at(out)
+            && let State::Open(flight) = &message.state
+            && let Some(remote) = self.remotes.at(message.remote)
+            && message.sent
+        {
+            let (slot, to) = (message.remote, remote.path.address);
+            let mut head = message_head(&self.config, remote, message, flight.ti, flight.si);
+            head.packet = PacketKind::Nack;
+            head.order = 0;
+            self.reply(Some(slot), to, head);
+        }
+        self.end_message(now, out, outcome);
+    }
+
+    /// Ends a message; its outcome waits to be polled.
+    fn end_message(&mut self, now: Instant, out: u32, outcome: Outcome) {
+        let Some(message) = self.outbox.at_mut(out) else {
+            return;
+        };
+        let (slot, body) = (message.remote, message.body);
+        let state = core::mem::replace(&mut message.state, State::Ended(outcome));
+        message.sealed = None;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            match state {
+                State::Waiting => self.outbox.unlink(&mut remote.waiting, out),
+                State::Open(flight) => {
+                    remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
+                    self.outbox.unlink(&mut remote.open, out);
+                    self.outbox.unlink(&mut remote.sendable, out);
+                    self.out_by_id
+                        .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                }
+                State::Ended(_) => return,
+            }
+        }
+        self.outbox_bytes -= self.give_body(body);
+        let cleared = self.due_out.set(out, None);
+        debug_assert!(cleared, "clearing a deadline needs no room");
+        self.outbox.push_back(&mut self.ended, out);
+        self.plan(now, slot);
+    }
+
+    /// Ends every message to a remote that goes.
+    pub(crate) fn end_messages(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        outcome: impl Fn(bool) -> Outcome,
+    ) {
+        loop {
+            let Some(remote) = self.remotes.at(slot) else {
+                return;
+            };
+            let Some(out) = remote.open.head().or(remote.waiting.head()) else {
+                return;
+            };
+            let sent = self.outbox.at(out).is_some_and(|m| m.sent);
+            self.end_message(now, out, outcome(sent));
+        }
+    }
+
+    /// The session has changed: open messages go back to the front of the queue, in their order,
+    /// or end as unknown if they are not to be sent twice.
+    pub(crate) fn reopen_messages(&mut self, now: Instant, slot: u32) {
+        loop {
+            let Some(remote) = self.remotes.at_mut(slot) else {
+                return;
+            };
+            let Some(out) = remote.open.tail() else { break };
+            let Some(message) = self.outbox.at_mut(out) else {
+                break;
+            };
+            // An empty body has no coat, and so no name by which it would be known again.
+            if message.sent && (message.options.once || message.len == 0) {
+                self.end_message(now, out, Outcome::Unknown(Doubt::SessionChanged));
+                continue;
+            }
+            if let State::Open(flight) = core::mem::replace(&mut message.state, State::Waiting) {
+                remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
+                self.out_by_id
+                    .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                if let Some(bits) = self
+                    .bodies
+                    .get_mut(message.body)
+                    .get_mut(MESSAGE_OVERHEAD + message.len..)
+                {
+                    bits.fill(0);
+                }
+            }
+            self.outbox.unlink(&mut remote.open, out);
+            self.outbox.unlink(&mut remote.sendable, out);
+            self.outbox.push_front(&mut remote.waiting, out);
+            self.set_due_out(out);
+        }
+        self.settle(slot);
+    }
+
+    pub(crate) fn poll_outcome(&mut self) -> Option<Event> {
+        let out = self.outbox.pop_front(&mut self.ended)?;
+        let handle = self.outbox.handle_of(out)?;
+        let message = self.outbox.remove(handle)?;
+        let State::Ended(outcome) = message.state else {
+            return None;
+        };
+        Some(Event::Message {
+            message: MessageId(handle),
+            remote: RemoteId(message.remote_id),
+            token: message.options.token,
+            outcome,
+        })
+    }
+
+    fn set_due_out(&mut self, out: u32) {
+        let Some(message) = self.outbox.at(out) else {
+            return;
+        };
+        let redo = match &message.state {
+            State::Open(flight) => flight.redo,
+            _ => Instant::NEVER,
+        };
+        let due = message.options.deadline.unwrap_or(Instant::NEVER).min(redo);
+        let set = self
+            .due_out
+            .set(out, (due != Instant::NEVER).then_some(due));
+        debug_assert!(
+            set,
+            "room for its deadline was reserved when the message came"
+        );
+    }
+}
+
+/// Seals a message in place under the session's key; one that is sealed under an older key is
+/// opened first.
+fn seal<C: Crypto, B: Bodies>(
+    suite: &C,
+    key: &C::BoxKey,
+    life: &[u8; 16],
+    message: &mut Outgoing<C>,
+    bodies: &mut B,
+) {
+    let Some((tag, rest)) = bodies.get_mut(message.body).split_first_chunk_mut::<16>() else {
+        return;
+    };
+    let Some((body, rest)) = rest.split_at_mut_checked(message.len) else {
+        return;
+    };
+    let Some((nonce, _)) = rest.split_first_chunk_mut::<24>() else {
+        return;
+    };
+    if let Some(old) = message.sealed.take() {
+        let opened = suite.open(&old, nonce, body, tag);
+        debug_assert!(opened, "what was sealed here opens again");
+    }
+    let (first, number) = nonce.split_at_mut(16);
+    first.copy_from_slice(life);
+    number.copy_from_slice(&message.number.to_be_bytes());
+    *tag = suite.seal(key, nonce, body);
+    message.sealed = Some(key.clone());
+}
+
+fn coat_len(config: &crate::config::Config, len: usize) -> usize {
+    if config.coat == CoatKind::Nacl && len > 0 {
+        len + MESSAGE_OVERHEAD
+    } else {
+        len
+    }
+}
+
+/// Where the coat lies in a message's buffer.
+fn coat_range<C: Crypto>(config: &crate::config::Config, message: &Outgoing<C>) -> Range<usize> {
+    let start = if config.coat == CoatKind::Nacl { 0 } else { 16 };
+    start..start + coat_len(config, message.len)
+}
+
+fn message_head<C: Crypto>(
+    config: &crate::config::Config,
+    remote: &Remote<C>,
+    message: &Outgoing<C>,
+    ti: u32,
+    si: u32,
+) -> Head {
+    let mut head = Head::new(PacketKind::Message, TransactionKind::Message);
+    head.kind = config.head;
+    head.body = message.options.body;
+    head.coat = config.coat;
+    head.foot = config.foot;
+    head.source = remote.near;
+    head.destination = remote.far;
+    head.session = si;
+    head.transaction_id = ti;
+    // Marks a named message; 0.6.8 does not look at it.
+    head.order = 1;
+    head
+}
+
+/// What a transaction of a remote is found by.
+pub(crate) fn id_bytes(remote: u32, ti: u32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    let (first, second) = bytes.split_at_mut(4);
+    first.copy_from_slice(&remote.to_le_bytes());
+    second.copy_from_slice(&ti.to_le_bytes());
+    bytes
+}
+
+/// Sets bit `number`; true if that changed it.
+pub(crate) fn set_bit(bits: &mut [u8], number: u32, on: bool) -> bool {
+    let Some(byte) = bits.get_mut(number as usize / 8) else {
+        return false;
+    };
+    let mask = 1 << (number % 8);
+    let was = *byte & mask != 0;
+    if on {
+        *byte |= mask;
+    } else {
+        *byte &= !mask;
+    }
+    was != on
+}
+
+/// The first set bit from `from` on, below `end`.
+fn next_bit(bits: &[u8], from: u32, end: u32) -> Option<u32> {
+    (from..end).find(|n| {
+        bits.get(*n as usize / 8)
+            .is_some_and(|b| b & 1 << (n % 8) != 0)
+    })
+}
