@@ -84,6 +84,10 @@ impl Crypto for Scripted {
         self.suite.public_key(key)
     }
 
+    fn is_weak_public(&self, public: &[u8; 32]) -> bool {
+        self.suite.is_weak_public(public)
+    }
+
     fn box_key(&self, secret: &Self::SecretKey, public: &[u8; 32]) -> Result<Self::BoxKey, WeakKey> {
         self.suite.box_key(secret, public)
     }

@@ -62,8 +62,9 @@ impl<S: Storage> Road<S> {
     /// The two after their allow and a sign of life.
     fn allowed(recording: &Recording) -> Self {
         let mut road = Self { now: 0, estates: BTreeMap::new(), delivered: Vec::new() };
-        for (estate, address, near, seed) in [("main", MAIN, 11_u32, 1), ("other", OTHER, 21, 2)] {
-            let estate = recording.estates(&estate.into()).next().expect("main and other");
+        for (called, address, near, seed) in [("main", MAIN, 11_u32, 1), ("other", OTHER, 21, 2)] {
+            let called = Value::from(called);
+            let estate = recording.estates(&called).next().expect("main and other");
             let text = |field: &str| estate[field].as_str().expect("text");
             let secrets = Secrets::from_hex(text("sighex"), text("prihex")).expect("keys");
             let mut config = Config::new(name(text("name")).expect("a name"), secrets);
@@ -122,7 +123,7 @@ impl<S: Storage> Road<S> {
                     estate.handle_stored(now, &record);
                 }
                 while estate.poll_event().is_some() {}
-                while let Some(body) = estate.poll_message(now, |message| message.bytes.to_vec()) {
+                while let Some(body) = estate.poll_message(|message| message.body.to_vec()) {
                     self.delivered.push(body);
                 }
                 let mut out = [0; 1024];

@@ -371,17 +371,17 @@ fn open(packet: &Packet<'_>, mut coat: Vec<u8>) -> Vec<u8> {
 }
 
 /// A recorded number of seconds in microseconds.
-pub fn micros(seconds: &Value) -> u64 {
+pub(super) fn micros(seconds: &Value) -> u64 {
     (seconds.as_f64().expect("seconds") * 1e6).round() as u64
 }
 
 /// A recorded id or number that fits 32 bits.
-pub fn number(value: &Value) -> u32 {
+pub(super) fn number(value: &Value) -> u32 {
     value.as_u64().and_then(|n| u32::try_from(n).ok()).expect("a number of 32 bits")
 }
 
 /// A recorded `[host, port]`.
-pub fn address(ha: &Value) -> SocketAddr {
+pub(super) fn address(ha: &Value) -> SocketAddr {
     let host = ha[0].as_str().expect("a host").parse().expect("an IP address");
     SocketAddr::new(host, ha[1].as_u64().and_then(|p| u16::try_from(p).ok()).expect("a port"))
 }

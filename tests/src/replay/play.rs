@@ -13,7 +13,8 @@ use raet_core::stats::{Stats, Verdict};
 use raet_core::storage::Storage;
 use raet_core::time::Instant;
 use raet_core::wire::{BodyKind, Flags, FootKind, Frame, Head, PacketKind, TransactionKind, emit_head};
-use raet_core::{RemoteId, RemoteInfo, RoadStack, SendOptions};
+use raet_core::road::RemoteInfo;
+use raet_core::{RemoteId, RoadStack, SendOptions};
 use serde_json::Value;
 
 use super::cast::{Cast, Life, Mail, Packet, address, micros, number};
@@ -246,7 +247,7 @@ impl<S: Storage> Player<'_, S> {
         let delivered = &mut self.played.delivered;
         let stack = self.stack.as_mut().expect("it was started");
         while let Some(message) =
-            stack.poll_message(now, |m| (m.name.to_owned(), m.body, m.bytes.to_vec()))
+            stack.poll_message(|m| (m.name.to_owned(), m.kind, m.body.to_vec()))
         {
             delivered.push(message);
         }
