@@ -217,7 +217,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(self.greet_stranger(now, from, &frame));
         };
         let (target, proven) = match self.remotes.at(slot) {
-            Some(remote) => (remote.target(from, head.source), remote.proven),
+            Some(remote) => (
+                remote.target(from, head.source, is_allow(head)),
+                remote.proven,
+            ),
             None => (None, false),
         };
         let Some(target) = target else {
@@ -287,7 +290,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let slot = handle.slot();
         let known = self.remotes.get(handle).filter(|r| !r.gone);
-        let target = known.and_then(|r| r.target(from, head.source));
+        let target = known.and_then(|r| r.target(from, head.source, is_allow(head)));
         let Some(target) = target else {
             return self.stats.drop(Reason::Stranger);
         };
@@ -515,6 +518,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.stats.drop(Reason::Stranger)
     }
+}
+
+fn is_allow(head: &Head) -> bool {
+    head.transaction == TransactionKind::Allow
 }
 
 /// Which ids each kind of packet must have (road-wire: order of checks 4 and 5).

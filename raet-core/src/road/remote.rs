@@ -214,17 +214,18 @@ impl<C: Crypto> Remote<C> {
         }
     }
 
-    /// Which description of the remote a packet from `from`, with its `se`, fits (H15).
-    pub(crate) fn target(&self, from: SocketAddr, se: u32) -> Option<Target> {
-        if self.far == se && self.path.address == from {
-            Some(Target::Held)
-        } else if self
+    /// Which description of the remote a packet from `from`, with its `se`, fits (H15). Where both
+    /// do, a handshake goes by the newer one, which it may prove, all else by what is held.
+    pub(crate) fn target(&self, from: SocketAddr, se: u32, handshake: bool) -> Option<Target> {
+        let held = self.far == se && self.path.address == from;
+        let claimed = self
             .candidate
-            .is_some_and(|c| c.far == se && c.address == from)
-        {
-            Some(Target::Candidate)
-        } else {
-            None
+            .is_some_and(|c| c.far == se && c.address == from);
+        match (held, claimed) {
+            (true, true) if handshake => Some(Target::Candidate),
+            (true, _) => Some(Target::Held),
+            (false, true) => Some(Target::Candidate),
+            (false, false) => None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The engine against itself: estates on a simulated network, one test body for both storages.
 
 mod basics;
+mod delivery;
+mod trust;
 mod world;
 
 /// Runs one generic test body on both storages.

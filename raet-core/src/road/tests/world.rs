@@ -55,6 +55,21 @@ pub(crate) struct World<S: Storage> {
     pub(crate) lose: std::boxed::Box<dyn FnMut(&Packet) -> bool>,
 }
 
+/// An in-memory keep: the newest record of each kind and name.
+fn keep(records: &mut Vec<Record>, record: Record) {
+    let same = |held: &Record| match (held, &record) {
+        (Record::Estate(_), Record::Estate(_)) => true,
+        (Record::Remote(a), Record::Remote(b)) => a.name == b.name,
+        (Record::Remote(a), Record::Forgotten(b)) => a.name == *b,
+        (Record::Role(a), Record::Role(b)) => a.name == b.name,
+        _ => false,
+    };
+    records.retain(|held| !same(held));
+    if !matches!(record, Record::Forgotten(_)) {
+        records.push(record);
+    }
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.try_into().unwrap()
 }
@@ -186,7 +201,7 @@ impl<S: Storage> World<S> {
         estate.stack.handle_timeout(now);
         while let Some(record) = estate.stack.poll_record() {
             estate.stack.handle_stored(now, &record);
-            estate.records.push(record);
+            keep(&mut estate.records, record);
         }
         while !estate.deaf
             && let Some(taken) = estate

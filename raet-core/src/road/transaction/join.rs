@@ -624,6 +624,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if !proven {
             self.set_name(slot, &body.name);
             self.set_role(slot, Some(offer.role));
+            let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
+            if held != Some((address, claim.far)) {
+                self.close_handshake(slot); // it was begun over what was claimed before
+            }
             self.set_address(slot, address);
             if let Some(remote) = self.remotes.at_mut(slot) {
                 remote.far = claim.far;
@@ -695,6 +699,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     pub(crate) fn drop_candidate(&mut self, slot: u32) {
         if let Some(candidate) = self.remotes.at_mut(slot).and_then(|r| r.candidate.take()) {
+            // An allow proves the claim that it was begun over, not one that came later.
+            if self
+                .handshake(slot)
+                .is_some_and(|open| open.target == Target::Candidate)
+            {
+                self.close_handshake(slot);
+            }
             self.by_candidate
                 .remove(self.hash.hash(&address_bytes(candidate.address)), slot);
         }
@@ -798,7 +809,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     fn answer_join(&mut self, slot: u32, packet: PacketKind) {
         if let Some(mut answer) = self.join_packet_of(slot) {
             answer.head.packet = packet;
-            self.reply(Some(slot), answer.to, answer.head);
+            // On nobody's share: the remote may go with its join.
+            self.reply(None, answer.to, answer.head);
         }
     }
 

@@ -1,0 +1,288 @@
+//! Messages: once, or the truth about it.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::both;
+use super::world::{World, config};
+use crate::config::Presence;
+use crate::error::SendError;
+use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
+use crate::road::{RemoteId, SendOptions};
+use crate::storage::Storage;
+use crate::time::Duration;
+use crate::wire::{PacketKind, TransactionKind};
+
+const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
+const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn send_with<S: Storage>(
+    world: &mut World<S>,
+    from: usize,
+    to: RemoteId,
+    options: SendOptions,
+    body: &[u8],
+) {
+    let now = world.now;
+    world.estates[from]
+        .stack
+        .send(now, to, options, body.len(), |b| b.copy_from_slice(body))
+        .unwrap();
+}
+
+both! {
+    fn done_comes_when_the_application_has_taken_it<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.estates[0].deaf = true;
+        world.send(1, main, 1, b"wait for me");
+        world.run(ms(10_000));
+        assert_eq!(world.outcomes(1), vec![]);
+        world.estates[0].deaf = false;
+        world.run(ms(1000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn a_full_inbox_loses_nothing<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.estates[0].deaf = true;
+        let mut sent = 0;
+        for token in 0..16 {
+            world.send(1, main, token, &[token as u8; 2000]);
+            sent += 1;
+        }
+        world.run(ms(20_000));
+        world.estates[0].deaf = false;
+        world.run(ms(20_000));
+        assert_eq!(world.estates[0].messages.len(), sent);
+        assert!(world.outcomes(1).iter().all(|(_, o)| *o == Outcome::Delivered));
+        assert_eq!(world.outcomes(1).len(), sent);
+    }
+
+    fn a_full_outbox_says_so_and_never_is_another_word<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.estates[0].deaf = true;
+        let now = world.now;
+        let stack = &mut world.estates[1].stack;
+        let limits = *stack.limits();
+        let never = stack.send(now, main, SendOptions::default(), limits.message + 1, |_| ());
+        assert_eq!(never, Err(SendError::TooLong));
+        let mut sent = 0;
+        let full = loop {
+            match stack.send(now, main, SendOptions::default(), limits.message.min(1000), |_| ()) {
+                Ok(_) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full, SendError::Full);
+        assert!(sent > 0 && sent <= limits.outbox);
+    }
+
+    fn the_largest_message_gets_through<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        let len = S::LIMITS.message.min(200_000);
+        let body: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+        world.send(1, main, 1, &body);
+        world.run(ms(10_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].messages[0].1, body);
+    }
+
+    fn a_lost_done_is_said_again<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        let mut left = 3;
+        world.lose = std::boxed::Box::new(move |p| p.kind() == DONE && { left -= 1; left >= 0 });
+        world.send(1, main, 1, b"x");
+        world.run(ms(5000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn a_repeat_is_the_same_packet_to_the_byte<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = std::boxed::Box::new(|p| p.kind() == DONE);
+        world.send(1, main, 1, b"x");
+        world.run(ms(3000));
+        let sent: Vec<_> = world.log.iter().filter(|(_, p)| p.kind() == MESSAGE).map(|(_, p)| &p.bytes).collect();
+        assert!(sent.len() > 3);
+        assert!(sent.windows(2).all(|w| w[0] == w[1]));
+    }
+
+    fn a_message_open_when_the_session_changes_is_delivered_once<S>() {
+        for taken_before in [false, true] {
+            let (mut world, _, main) = World::<S>::allowed();
+            // Every done of the first session is lost.
+            world.lose = std::boxed::Box::new(|p| p.kind() == DONE);
+            world.estates[0].deaf = !taken_before;
+            world.send(1, main, 1, b"once only");
+            let body: Vec<u8> = (0..5000).map(|n| n as u8).collect();
+            world.send(1, main, 2, &body);
+            world.run(ms(1000));
+            let now = world.now;
+            world.estates[1].stack.allow(now, main).unwrap();
+            world.run(ms(1000));
+            world.lose = std::boxed::Box::new(|_| false);
+            world.estates[0].deaf = false;
+            world.run(ms(3000));
+            let mut outcomes = world.outcomes(1);
+            outcomes.sort_by_key(|o| o.0);
+            assert_eq!(outcomes, vec![(1, Outcome::Delivered), (2, Outcome::Delivered)]);
+            assert_eq!(world.estates[0].messages.len(), 2, "taken before: {taken_before}");
+        }
+    }
+
+    fn once_means_unknown_when_the_session_changes<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = std::boxed::Box::new(|p| p.kind() == MESSAGE);
+        send_with(&mut world, 1, main, SendOptions { token: 1, once: true, ..SendOptions::default() }, b"x");
+        send_with(&mut world, 1, main, SendOptions { token: 2, ..SendOptions::default() }, b"y");
+        world.run(ms(100));
+        world.lose = std::boxed::Box::new(|_| false);
+        let now = world.now;
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(ms(3000));
+        let mut outcomes = world.outcomes(1);
+        outcomes.sort_by_key(|o| o.0);
+        let expected = [(1, Outcome::Unknown(Doubt::SessionChanged)), (2, Outcome::Delivered)];
+        assert_eq!(outcomes, expected);
+    }
+
+    fn cancel_and_deadline_tell_failed_from_unknown<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = std::boxed::Box::new(|_| true);
+        let at = world.now + ms(700);
+        send_with(&mut world, 1, main, SendOptions { token: 1, deadline: Some(at), ..SendOptions::default() }, b"x");
+        let now = world.now;
+        let options = SendOptions { token: 2, ..SendOptions::default() };
+        let unsent = world.estates[1].stack.send(now, main, options, 1, |_| ()).unwrap();
+        world.estates[1].stack.cancel(now, unsent).unwrap();
+        assert!(world.estates[1].stack.cancel(now, unsent).is_err());
+        world.run(ms(650));
+        let options = SendOptions { token: 3, ..SendOptions::default() };
+        let now = world.now;
+        let sent = world.estates[1].stack.send(now, main, options, 1, |_| ()).unwrap();
+        world.run(ms(300));
+        let now = world.now;
+        world.estates[1].stack.cancel(now, sent).unwrap();
+        world.settle();
+        let mut outcomes = world.outcomes(1);
+        outcomes.sort_by_key(|o| o.0);
+        assert_eq!(outcomes, vec![
+            (1, Outcome::Unknown(Doubt::Deadline)),
+            (2, Outcome::Failed(Failure::Cancelled)),
+            (3, Outcome::Unknown(Doubt::Cancelled)),
+        ]);
+    }
+
+    fn a_deadline_before_there_was_a_session_is_a_failure<S>() {
+        let mut world = World::<S>::pair();
+        world.lose = std::boxed::Box::new(|_| true);
+        let main = world.connect(1, 0);
+        let at = world.now + ms(30_000);
+        send_with(&mut world, 1, main, SendOptions { token: 1, deadline: Some(at), ..SendOptions::default() }, b"x");
+        world.run(ms(31_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Failed(Failure::Deadline))]);
+    }
+
+    fn a_receiver_that_restarts_gets_the_message_in_a_new_session<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        let mut again = config("main", 1);
+        again.main = true;
+        let records = world.estates[0].records.clone();
+        world.restart(0, again, records);
+        world.send(1, main, 1, b"are you there");
+        world.run(ms(10_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].messages.len(), 1);
+        let joins = world.log.iter().filter(|(_, p)| p.kind().0 == TransactionKind::Join).count();
+        assert_eq!(joins, 0, "its records are enough");
+    }
+
+    fn sessions_never_go_back_over_a_restart<S>() {
+        let (mut world, _, _) = World::<S>::allowed();
+        let mut highest = 0;
+        for _ in 0..5 {
+            let records = world.estates[1].records.clone();
+            world.restart(1, config("other", 2), records);
+            world.forget_past();
+            let main = world.connect(1, 0);
+            world.send(1, main, 1, b"x");
+            world.run(ms(3000));
+            assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+            let from = world.estates[1].address;
+            let used = world.log.iter().filter(|(_, p)| p.from == from).filter_map(|(_, p)| {
+                let head = crate::wire::Frame::parse(&p.bytes).ok()?.head;
+                (!head.flags.contains(crate::wire::Flags::CORRESPONDENT)).then_some(head.session)
+            });
+            let used: Vec<u32> = used.filter(|s| *s > 0).collect();
+            assert!(used.iter().all(|s| *s > highest), "{used:?} after {highest}");
+            highest = *used.iter().max().unwrap();
+        }
+    }
+
+    fn presence_tells_who_goes_and_who_comes_back<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.presence = Some(Presence::default());
+        world.add(main);
+        world.add(config("other", 2));
+        world.connect(1, 0);
+        world.run(ms(5000));
+        world.forget_past();
+        world.run(ms(10_000));
+        assert!(world.happened(0).is_empty(), "{:?}", world.happened(0));
+        world.lose = std::boxed::Box::new(|_| true);
+        world.run(ms(5000));
+        assert!(world.happened(0).contains(&RemoteEvent::Went));
+        world.run(ms(300_000));
+        world.forget_past();
+        world.lose = std::boxed::Box::new(|_| false);
+        world.run(ms(70_000));
+        assert!(world.happened(0).contains(&RemoteEvent::Came), "{:?}", world.happened(0));
+    }
+
+    fn who_is_silent_for_long_is_not_asked_any_more<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.presence = Some(Presence { interim: ms(30_000), ..Presence::default() });
+        world.add(main);
+        world.add(config("other", 2));
+        let main = world.connect(1, 0);
+        world.run(ms(3000));
+        world.lose = std::boxed::Box::new(|_| true);
+        world.run(ms(200_000));
+        assert!(world.happened(0).contains(&RemoteEvent::Reaped));
+        world.forget_past();
+        world.run(ms(600_000));
+        assert!(world.sent(0).is_empty());
+        world.lose = std::boxed::Box::new(|_| false);
+        world.send(1, main, 1, b"still here");
+        world.run(ms(70_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert!(world.happened(0).contains(&RemoteEvent::Came));
+    }
+
+    fn traffic_spares_the_sign_of_life<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.presence = Some(Presence::default());
+        world.add(main);
+        world.add(config("other", 2));
+        let main = world.connect(1, 0);
+        world.run(ms(100));
+        world.forget_past();
+        for n in 0..20 {
+            world.send(1, main, n, b"tick");
+            world.run(ms(500));
+        }
+        let asked = world.sent(0).into_iter().filter(|k| k.0 == TransactionKind::Alive).count();
+        assert_eq!(asked, 0);
+    }
+}

@@ -1,0 +1,312 @@
+//! Joins: who is let in, who decides, and what a claim can do to what was proven.
+
+use std::vec;
+use std::vec::Vec;
+
+use super::both;
+use super::world::{World, address, config, name, secrets};
+use crate::config::{Presence, Trust};
+use crate::crypto::{NaclSuite, PublicKeys};
+use crate::error::JudgeError;
+use crate::event::{Event, JoinFailure, Outcome, RemoteEvent};
+use crate::keep::Status;
+use crate::road::{RemoteId, RoadStack};
+use crate::storage::Storage;
+use crate::time::Duration;
+use crate::wire::{PacketKind, TransactionKind};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn keys(n: u8) -> PublicKeys {
+    secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
+}
+
+/// `main` leaves keys to a person.
+fn careful<S: Storage>() -> World<S> {
+    let mut world = World::new();
+    let mut main = config("main", 1);
+    main.main = true;
+    main.trust = Trust::Never;
+    world.add(main);
+    world.add(config("other", 2));
+    world
+}
+
+fn judge<S: Storage>(world: &mut World<S>, n: usize, role: &str, status: Status) {
+    let now = world.now;
+    world.estates[n]
+        .stack
+        .judge_role(now, role, status, None)
+        .unwrap();
+}
+
+fn role_status<S: Storage>(stack: &RoadStack<S, NaclSuite>, role: &str) -> Option<Status> {
+    stack.roles().find(|r| r.name == role).map(|r| r.status)
+}
+
+both! {
+    fn a_pending_join_goes_on_as_soon_as_a_person_accepts<S>() {
+        let mut world = careful::<S>();
+        let main = world.connect(1, 0);
+        world.send(1, main, 1, b"kept");
+        world.run(ms(2000));
+        assert_eq!(world.happened(0), vec![RemoteEvent::Pending { here: true }]);
+        assert_eq!(world.happened(1), vec![RemoteEvent::Pending { here: false }]);
+        assert_eq!(role_status(&world.estates[0].stack, "other"), Some(Status::Pending));
+        judge(&mut world, 0, "other", Status::Accepted);
+        world.run(ms(100));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
+
+    fn a_pended_join_is_tried_again_until_it_is_accepted<S>() {
+        let mut world = careful::<S>();
+        let main = world.connect(1, 0);
+        world.send(1, main, 1, b"kept");
+        world.run(ms(60_000));
+        assert!(world.happened(1).contains(&RemoteEvent::JoinFailed(JoinFailure::Timeout)));
+        judge(&mut world, 0, "other", Status::Accepted);
+        world.run(ms(62_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
+
+    fn a_rejection_is_told_and_accepting_later_lets_it_in<S>() {
+        let mut world = careful::<S>();
+        world.connect(1, 0);
+        world.run(ms(1000));
+        judge(&mut world, 0, "other", Status::Rejected);
+        world.run(ms(500));
+        assert!(world.happened(1).contains(&RemoteEvent::JoinFailed(JoinFailure::Rejected)));
+        assert_eq!(role_status(&world.estates[0].stack, "other"), Some(Status::Rejected));
+        judge(&mut world, 0, "other", Status::Accepted);
+        world.run(ms(120_000));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+    }
+
+    fn a_joiner_may_wait_for_a_person_too<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.trust = Trust::Never;
+        world.add(other);
+        world.connect(1, 0);
+        world.run(ms(1000));
+        assert_eq!(world.happened(1), vec![RemoteEvent::Pending { here: true }]);
+        judge(&mut world, 1, "main", Status::Accepted);
+        world.run(ms(100));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+    }
+
+    fn what_is_accepted_is_the_key_that_was_shown<S>() {
+        let mut world = careful::<S>();
+        world.connect(1, 0);
+        world.run(ms(100));
+        let now = world.now;
+        let stack = &mut world.estates[0].stack;
+        let refused = stack.judge_role(now, "other", Status::Accepted, Some(&keys(9)));
+        assert_eq!(refused, Err(JudgeError::KeysChanged));
+        assert_eq!(role_status(stack, "other"), Some(Status::Pending));
+        stack.judge_role(now, "other", Status::Accepted, Some(&keys(2))).unwrap();
+        assert_eq!(stack.judge_role(now, "nobody", Status::Accepted, None), Err(JudgeError::Unknown));
+    }
+
+    fn other_keys_for_a_proven_role_are_offered_to_a_person<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
+        let records = world.estates[1].records.clone();
+        world.restart(1, config("other", 3), records);
+        let main = world.estates[1].stack.find("main").unwrap();
+        let now = world.now;
+        world.estates[1].stack.join(now, main).unwrap();
+        world.run(ms(500));
+        assert!(world.happened(1).contains(&RemoteEvent::JoinFailed(JoinFailure::Rejected)));
+        assert!(world.estates[0].stack.remote(other).unwrap().allowed, "the old session goes on");
+        let offered = Event::KeysOffered { role: name("other"), keys: keys(3) };
+        assert!(world.estates[0].events.contains(&offered));
+        let now = world.now;
+        let stack = &mut world.estates[0].stack;
+        stack.judge_role(now, "other", Status::Accepted, Some(&keys(3))).unwrap();
+        world.estates[1].stack.join(now, main).unwrap();
+        world.run(ms(500));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+    }
+
+    fn only_a_main_estate_takes_strangers<S>() {
+        let mut world = World::<S>::new();
+        world.add(config("a", 1));
+        world.add(config("b", 2));
+        world.connect(0, 1);
+        world.run(ms(500));
+        assert_eq!(world.happened(0), vec![RemoteEvent::JoinFailed(JoinFailure::Rejected)]);
+        assert_eq!(world.estates[1].stack.remotes().count(), 0);
+    }
+
+    fn strangers_join_both_ways_at_once<S>() {
+        for reversed in [false, true] {
+            let mut world = World::<S>::new();
+            for n in 1..=2 {
+                let mut main = config(if (n == 1) == reversed { "zoe" } else { "ann" }, n);
+                main.main = true;
+                world.add(main);
+            }
+            world.connect(0, 1);
+            world.connect(1, 0);
+            world.run(ms(3000));
+            for n in 0..2 {
+                let remotes: Vec<_> = world.estates[n].stack.remotes().collect();
+                assert_eq!(remotes.len(), 1, "one remote for one estate");
+                assert!(remotes[0].joined && remotes[0].allowed, "{reversed} {n}");
+            }
+        }
+    }
+
+    fn allows_both_ways_at_once_make_one_session<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        let now = world.now;
+        world.estates[0].stack.allow(now, other).unwrap();
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(ms(1000));
+        world.send(0, other, 1, b"a");
+        world.send(1, main, 2, b"b");
+        world.run(ms(1000));
+        assert_eq!(world.outcomes(0), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.outcomes(1), vec![(2, Outcome::Delivered)]);
+        let hellos = world.log.iter().filter(|(_, p)| p.kind() == (TransactionKind::Allow, PacketKind::Initiate));
+        assert_eq!(hellos.count(), 1, "the lesser name went on, the other gave way");
+    }
+
+    fn a_join_moves_nothing_that_was_proven<S>() {
+        // A stranger with other's name, role and public keys, from elsewhere: all of that is public.
+        let (mut world, other, _) = World::<S>::allowed();
+        let before = world.estates[0].stack.remote(other).unwrap();
+        let thief = config("other", 2);
+        world.add(thief);
+        world.estates[2].stack.connect(world.now, address(0), 0).unwrap();
+        let lost = world.estates[1].address;
+        world.lose = std::boxed::Box::new(move |p| p.from == lost || p.to == lost || p.kind().0 == TransactionKind::Allow);
+        world.run(ms(10_000));
+        let after = world.estates[0].stack.remote(other).unwrap();
+        assert_eq!((before.address, before.far, before.joined, before.allowed),
+                   (after.address, after.far, after.joined, after.allowed));
+        world.lose = std::boxed::Box::new(|_| false);
+        world.run(ms(100_000));
+        let now = world.estates[0].stack.remote(other).unwrap();
+        assert_eq!(now.address, world.estates[2].address, "who proves the keys is followed");
+        assert_eq!(now.id, other);
+    }
+
+    fn an_estate_that_lost_its_keep_comes_back_as_a_stranger<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
+        world.restart(1, config("other", 2), Vec::new());
+        let main = world.connect(1, 0);
+        world.send(1, main, 1, b"back");
+        world.run(ms(2000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].stack.remotes().count(), 1);
+        world.send(0, other, 2, b"welcome");
+        world.run(ms(2000));
+        assert_eq!(world.outcomes(0), vec![(2, Outcome::Delivered)]);
+    }
+
+    fn a_main_that_lost_its_keep_is_found_again<S>() {
+        for mutable in [true, false] {
+            let mut world = World::<S>::new();
+            let mut main = config("main", 1);
+            main.main = true;
+            world.add(main);
+            let mut other = config("other", 2);
+            other.mutable = mutable;
+            other.presence = Some(Presence::default());
+            world.add(other);
+            world.connect(1, 0);
+            world.run(ms(3000));
+            let mut main = config("main", 1);
+            main.main = true;
+            main.first_session = 1000;
+            world.forget_past();
+            world.restart(0, main, Vec::new());
+            world.run(ms(60_000));
+            let other = world.estates[0].stack.find("other").expect("it joined again");
+            assert!(world.estates[0].stack.remote(other).unwrap().allowed, "mutable {mutable}");
+            world.send(0, other, 1, b"hello again");
+            world.run(ms(2000));
+            assert_eq!(world.outcomes(0), vec![(1, Outcome::Delivered)]);
+        }
+    }
+
+    fn an_estate_of_our_own_name_or_keys_is_refused<S>() {
+        for twin in [config("main", 7), config("other", 1)] {
+            let mut world = World::<S>::new();
+            let mut main = config("main", 1);
+            main.main = true;
+            main.role = name("shared");
+            world.add(main);
+            let mut twin = twin;
+            twin.role = name("shared");
+            world.add(twin);
+            world.connect(1, 0);
+            world.run(ms(500));
+            assert_eq!(world.happened(1), vec![RemoteEvent::JoinFailed(JoinFailure::Rejected)]);
+            assert_eq!(world.estates[0].stack.remotes().count(), 0);
+        }
+    }
+
+    fn one_role_serves_several_estates<S>() {
+        let mut world = World::<S>::pair();
+        let mut third = config("third", 2);
+        third.role = name("other");
+        world.add(third);
+        world.connect(1, 0);
+        world.connect(2, 0);
+        world.run(ms(1000));
+        let allowed = world.estates[0].stack.remotes().filter(|r| r.allowed).count();
+        assert_eq!(allowed, 2);
+        assert_eq!(world.estates[0].stack.roles().count(), 1);
+    }
+
+    fn a_full_table_displaces_only_who_never_proved_anything<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        let mut limits = S::LIMITS;
+        limits.remotes = 2;
+        limits.roles = 2;
+        world.add_with(main, limits, Vec::new());
+        for n in 1..5u8 {
+            world.add(config(["", "one", "two", "three", "four"][usize::from(n)], n + 1));
+        }
+        world.connect(1, 0);
+        world.run(ms(1000));
+        // Two joins that are never proven: what they send after the join is lost.
+        let main_at = world.estates[0].address;
+        world.lose = std::boxed::Box::new(move |p| p.to == main_at && p.kind().0 == TransactionKind::Allow);
+        world.connect(2, 0);
+        world.run(ms(1000));
+        world.connect(3, 0);
+        world.run(ms(2500));
+        world.lose = std::boxed::Box::new(|_| false);
+        let names: Vec<_> = world.estates[0].stack.remotes().map(|r| r.name).collect();
+        assert!(names.contains(&name("one")) && names.contains(&name("three")), "{names:?}");
+        world.run(ms(20_000));
+        let proven = world.estates[0].stack.remotes().filter(|r| r.proven).count();
+        assert_eq!(proven, 2);
+        world.connect(4, 0);
+        world.run(ms(3000));
+        assert!(world.happened(4).is_empty(), "silence when all are proven");
+    }
+
+    fn forgetting_ends_everything_about_a_remote<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.send(0, other, 5, b"never leaves");
+        let now = world.now;
+        world.estates[0].stack.forget(now, other).unwrap();
+        assert!(world.estates[0].stack.forget(now, other).is_err());
+        world.settle();
+        assert_eq!(world.outcomes(0), vec![(5, Outcome::Failed(crate::event::Failure::Forgotten))]);
+        assert_eq!(world.happened(0), vec![RemoteEvent::Forgotten]);
+        assert_eq!(world.estates[0].stack.remotes().count(), 0);
+        let _: RemoteId = main;
+    }
+}
