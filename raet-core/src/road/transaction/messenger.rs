@@ -108,6 +108,8 @@ struct Flight {
     heard: bool,
     /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
+    /// A copy has left after every segment had: the peer may have had the message already.
+    repeated: bool,
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
@@ -297,6 +299,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             asked_from: 0,
             heard: false,
             repeat: false,
+            repeated: false,
             last: None,
             signature: [0; 64],
             interval: remote.path.trip.patience(&self.config.timers.messenger),
@@ -353,6 +356,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 true,
             )
         };
+        flight.repeated |= !fresh && flight.next == flight.plan.count;
         let segmented = flight.plan.count > 1;
         let flags = Flags::NONE
             .with(Flags::AGAIN, again)
@@ -461,19 +465,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
-    /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
-    /// neither lacks a part nor the session. A segment that was never sent means surely no.
+    /// mean nothing else: it may answer a repeat, every segment was sent before, and the peer surely
+    /// holds us as allowed, so it neither lacks a part nor the session. A segment that was never sent
+    /// means surely no.
     fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
         let certain = self
             .remotes
             .at(slot)
             .and_then(|r| r.session.as_ref())
             .is_some_and(|s| s.certain);
-        let all_sent = match self.outbox.at(out).map(|m| &m.state) {
-            Some(State::Open(flight)) => flight.next == flight.plan.count,
-            _ => false,
+        let (all_sent, repeated) = match self.outbox.at(out).map(|m| &m.state) {
+            Some(State::Open(flight)) => (flight.next == flight.plan.count, flight.repeated),
+            _ => (false, false),
         };
-        match (reason, all_sent, certain) {
+        match (reason, all_sent, certain && repeated) {
             (no::REFUSED, ..) => Outcome::Failed(Failure::Refused),
             (0, false, _) => Outcome::Failed(Failure::Refused),
             (0, true, true) => Outcome::Delivered,
