@@ -28,12 +28,20 @@ impl Script {
     pub fn push(&self, like: Purpose, value: &[u8]) {
         assert!(value.len() <= 32, "a draw has 32 bytes");
         let mut lines = self.0.borrow_mut();
-        lines.queues.entry(kind(like)).or_default().push_back(value.to_vec());
+        lines
+            .queues
+            .entry(kind(like))
+            .or_default()
+            .push_back(value.to_vec());
     }
 
     /// Values of `like`'s kind that were not drawn.
     pub fn left(&self, like: Purpose) -> usize {
-        self.0.borrow().queues.get(&kind(like)).map_or(0, VecDeque::len)
+        self.0
+            .borrow()
+            .queues
+            .get(&kind(like))
+            .map_or(0, VecDeque::len)
     }
 }
 
@@ -50,7 +58,10 @@ pub struct Scripted {
 impl Scripted {
     /// Draws by `script` first, then from `seed`.
     pub fn new(seed: &[u8; 32], script: Script) -> Self {
-        Self { suite: NaclSuite::new(seed), script }
+        Self {
+            suite: NaclSuite::new(seed),
+            script,
+        }
     }
 }
 
@@ -88,7 +99,11 @@ impl Crypto for Scripted {
         self.suite.is_weak_public(public)
     }
 
-    fn box_key(&self, secret: &Self::SecretKey, public: &[u8; 32]) -> Result<Self::BoxKey, WeakKey> {
+    fn box_key(
+        &self,
+        secret: &Self::SecretKey,
+        public: &[u8; 32],
+    ) -> Result<Self::BoxKey, WeakKey> {
         self.suite.box_key(secret, public)
     }
 
@@ -114,7 +129,11 @@ impl Crypto for Scripted {
             return *drawn;
         }
         let mut drawn = self.suite.draw(purpose);
-        if let Some(value) = lines.queues.get_mut(&kind(purpose)).and_then(VecDeque::pop_front) {
+        if let Some(value) = lines
+            .queues
+            .get_mut(&kind(purpose))
+            .and_then(VecDeque::pop_front)
+        {
             drawn[..value.len()].copy_from_slice(&value);
         }
         lines.drawn.insert(purpose, drawn);

@@ -88,13 +88,28 @@ pub struct Cast<'a> {
 impl<'a> Cast<'a> {
     /// Takes `recording` apart.
     pub fn new(recording: &'a Recording) -> Self {
-        let mut cast = Self { recording, packets: Vec::new(), estates: Vec::new(), alias: None };
+        let mut cast = Self {
+            recording,
+            packets: Vec::new(),
+            estates: Vec::new(),
+            alias: None,
+        };
         let entries = recording.scenario["estates"].as_array().expect("estates");
-        let speaks = |name: &Value| recording.of_kind("datagram").any(|d| d["from"] == *name || d["to"] == *name);
+        let speaks = |name: &Value| {
+            recording
+                .of_kind("datagram")
+                .any(|d| d["from"] == *name || d["to"] == *name)
+        };
         let alias = entries.iter().find(|estate| !speaks(&estate["name"]));
         cast.alias = alias.map(|e| (address(&e["ha"]), number(&e["puid"])));
-        for start in recording.of_kind("event").filter(|event| event["event"] == "start") {
-            let estate = recording.estates(&start["at"]).next().expect("an estate of that name");
+        for start in recording
+            .of_kind("event")
+            .filter(|event| event["event"] == "start")
+        {
+            let estate = recording
+                .estates(&start["at"])
+                .next()
+                .expect("an estate of that name");
             let estate = address(&estate["ha"]);
             if !cast.estates.contains(&estate) {
                 cast.estates.push(estate);
@@ -122,7 +137,10 @@ impl<'a> Cast<'a> {
 
     /// The name in the recording of the estate at `address`.
     pub fn name(&self, address: SocketAddr) -> &'a str {
-        let entry = self.entries(address).next().expect("an estate at that address");
+        let entry = self
+            .entries(address)
+            .next()
+            .expect("an estate at that address");
         entry["name"].as_str().expect("a name")
     }
 
@@ -130,19 +148,29 @@ impl<'a> Cast<'a> {
     pub fn whose(&self, name: &Value, uid: u32) -> SocketAddr {
         match self.alias {
             Some((alias, lowest)) if uid > lowest => alias,
-            _ => address(&self.recording.estates(name).next().expect("an estate of that name")["ha"]),
+            _ => address(
+                &self
+                    .recording
+                    .estates(name)
+                    .next()
+                    .expect("an estate of that name")["ha"],
+            ),
         }
     }
 
     /// Whether an event is about the estate at `address`.
     pub fn concerns(&self, event: &Value, address: SocketAddr) -> bool {
-        let uid = event.get("uid").or_else(|| event["remotes"].get(0).map(|r| &r["uid"]));
+        let uid = event
+            .get("uid")
+            .or_else(|| event["remotes"].get(0).map(|r| &r["uid"]));
         event["at"].is_string() && self.whose(&event["at"], uid.map_or(0, number)) == address
     }
 
     fn entries(&self, at: SocketAddr) -> impl Iterator<Item = &'a Value> {
         let all = self.recording.scenario["estates"].as_array();
-        all.expect("estates").iter().filter(move |estate| address(&estate["ha"]) == at)
+        all.expect("estates")
+            .iter()
+            .filter(move |estate| address(&estate["ha"]) == at)
     }
 
     /// The lives of the estate at `address`.
@@ -168,7 +196,10 @@ impl<'a> Cast<'a> {
                 .iter()
                 .find(|record| record["event"] != "start" && self.concerns(record, address));
             lives[next].kept = first.is_some_and(|event| {
-                event["event"] != "add_remote" && event["remotes"].as_array().is_none_or(|all| !all.is_empty())
+                event["event"] != "add_remote"
+                    && event["remotes"]
+                        .as_array()
+                        .is_none_or(|all| !all.is_empty())
             });
         }
         lives
@@ -176,7 +207,10 @@ impl<'a> Cast<'a> {
 
     /// Which life of the estate at `address` a record belongs to.
     pub fn life_at(&self, address: SocketAddr, at: u64) -> usize {
-        self.lives(address).iter().filter(|life| life.at <= at).count()
+        self.lives(address)
+            .iter()
+            .filter(|life| life.at <= at)
+            .count()
     }
 
     /// When what one estate sends at `at` is read by the other: in the same pass if its turn comes
@@ -193,10 +227,13 @@ impl<'a> Cast<'a> {
         let settings = &self.recording.scenario["settings"];
         let kind = |field: &str| number(&settings[field]);
         let requests = self.packets.iter().filter(|p| {
-            p.from == address && (life.begin..life.end).contains(&p.place)
+            p.from == address
+                && (life.begin..life.end).contains(&p.place)
                 && p.is(TransactionKind::Join, PacketKind::Request)
         });
-        let told = requests.filter_map(|p| p.record["body"]["name"].as_str()).next();
+        let told = requests
+            .filter_map(|p| p.record["body"]["name"].as_str())
+            .next();
         let own = told.unwrap_or_else(|| estate["name"].as_str().expect("a name"));
         let secrets = Secrets::from_hex(
             estate["sighex"].as_str().expect("a seed"),
@@ -231,7 +268,8 @@ impl<'a> Cast<'a> {
     fn timers(&self) -> Timers {
         let recorded = &self.recording.scenario["timers"];
         let pace = |role: &str| {
-            let seconds = |field| Duration::from_secs_f64(recorded[role][field].as_f64().expect("seconds"));
+            let seconds =
+                |field| Duration::from_secs_f64(recorded[role][field].as_f64().expect("seconds"));
             Pace {
                 timeout: seconds("Timeout"),
                 redo_min: seconds("RedoTimeoutMin"),
@@ -250,8 +288,16 @@ impl<'a> Cast<'a> {
         };
         // Nothing is tried again unless the recorded host did.
         let never = Duration::from_secs(3600);
-        timers.retry = Pace { timeout: Duration::ZERO, redo_min: never, redo_max: never };
-        for call in self.recording.of_kind("event").filter(|event| event["do"] == "join") {
+        timers.retry = Pace {
+            timeout: Duration::ZERO,
+            redo_min: never,
+            redo_max: never,
+        };
+        for call in self
+            .recording
+            .of_kind("event")
+            .filter(|event| event["do"] == "join")
+        {
             if let Some(timeout) = call["timeout"].as_f64() {
                 timers.joiner.timeout = Duration::from_secs_f64(timeout);
             }
@@ -280,7 +326,12 @@ impl<'a> Cast<'a> {
             if !range.contains(&place) {
                 continue;
             }
-            if let Some(packet) = self.packets.iter().filter(of_life).find(|p| p.place == place) {
+            if let Some(packet) = self
+                .packets
+                .iter()
+                .filter(of_life)
+                .find(|p| p.place == place)
+            {
                 let joins = packet.frame.head.transaction == TransactionKind::Join;
                 near(packet.frame.head.source);
                 if joins && packet.answers() {
@@ -295,26 +346,51 @@ impl<'a> Cast<'a> {
         }
         for packet in self.packets.iter().filter(of_life) {
             let head = &packet.frame.head;
-            let (short, inner) = (&packet.record["short"]["from"]["sec"], &packet.record["inner"]);
-            let opened = |field: &str| inner[field].is_string().then(|| vectors::bytes(&inner[field]));
+            let (short, inner) = (
+                &packet.record["short"]["from"]["sec"],
+                &packet.record["inner"],
+            );
+            let opened = |field: &str| {
+                inner[field]
+                    .is_string()
+                    .then(|| vectors::bytes(&inner[field]))
+            };
             let nonce = opened("nonce");
             match (head.transaction, head.packet) {
                 (TransactionKind::Join, PacketKind::Request) => {
-                    push(Purpose::JoinId { remote, attempt }, &head.transaction_id.to_le_bytes());
+                    push(
+                        Purpose::JoinId { remote, attempt },
+                        &head.transaction_id.to_le_bytes(),
+                    );
                 }
                 (TransactionKind::Allow, PacketKind::Hello) => {
-                    push(Purpose::ShortSecret { remote, attempt }, &vectors::bytes(short));
-                    push(Purpose::HelloNonce { remote, attempt }, &nonce.expect("a nonce"));
+                    push(
+                        Purpose::ShortSecret { remote, attempt },
+                        &vectors::bytes(short),
+                    );
+                    push(
+                        Purpose::HelloNonce { remote, attempt },
+                        &nonce.expect("a nonce"),
+                    );
                 }
                 (TransactionKind::Allow, PacketKind::Cookie) => {
-                    push(Purpose::ShortSecret { remote, attempt }, &vectors::bytes(short));
-                    push(Purpose::CookieNonce { remote, attempt }, &nonce.expect("a nonce"));
+                    push(
+                        Purpose::ShortSecret { remote, attempt },
+                        &vectors::bytes(short),
+                    );
+                    push(
+                        Purpose::CookieNonce { remote, attempt },
+                        &nonce.expect("a nonce"),
+                    );
                     if let Some(cookie) = opened("stuff_oreo") {
                         push(Purpose::Cookie { remote, attempt }, &cookie);
                     }
                 }
                 (TransactionKind::Allow, PacketKind::Initiate) => {
-                    push(Purpose::InitiateNonce { remote, attempt }, &nonce.expect("a nonce"));
+                    push(
+                        Purpose::InitiateNonce { remote, attempt },
+                        &nonce.expect("a nonce"),
+                    );
                     if let Some(nonce) = opened("stuff_vouch_nonce") {
                         push(Purpose::VouchNonce { remote, attempt }, &nonce);
                     }
@@ -330,24 +406,37 @@ impl<'a> Cast<'a> {
     pub fn mail(&self, address: SocketAddr) -> Vec<Mail> {
         let mut mail = Vec::new();
         let mut seen = HashSet::new();
-        let sent: Vec<_> = self.packets.iter()
+        let sent: Vec<_> = self
+            .packets
+            .iter()
             .filter(|p| p.from == address && p.is(TransactionKind::Message, PacketKind::Message))
             .collect();
         for first in &sent {
             let id = |p: &Packet<'_>| {
-                (p.to, p.frame.head.session, p.frame.head.transaction_id, self.life_at(address, p.at))
+                (
+                    p.to,
+                    p.frame.head.session,
+                    p.frame.head.transaction_id,
+                    self.life_at(address, p.at),
+                )
             };
             if !seen.insert(id(first)) {
                 continue;
             }
             let parts = (0..first.frame.head.segments).map(|sn| {
-                let part = sent.iter().find(|p| id(p) == id(first) && p.frame.head.segment == sn);
+                let part = sent
+                    .iter()
+                    .find(|p| id(p) == id(first) && p.frame.head.segment == sn);
                 let part = part.expect("every segment was sent");
                 &part.raw[part.frame.coat()]
             });
             let coat: Vec<u8> = parts.flatten().copied().collect();
             let body = open(first, coat);
-            mail.push(Mail { at: first.at, kind: first.frame.head.body, body });
+            mail.push(Mail {
+                at: first.at,
+                kind: first.frame.head.body,
+                body,
+            });
         }
         mail
     }
@@ -363,10 +452,16 @@ fn open(packet: &Packet<'_>, mut coat: Vec<u8>) -> Vec<u8> {
     let secret = suite.secret_key(&vectors::key(&short["sec"]).expect("a short-term secret"));
     let public = vectors::key(&short["far_pub"]).expect("a short-term key");
     let key = suite.box_key(&secret, &public).expect("a good key");
-    let nonce: [u8; 24] = coat.split_off(coat.len() - 24).try_into().expect("24 bytes");
+    let nonce: [u8; 24] = coat
+        .split_off(coat.len() - 24)
+        .try_into()
+        .expect("24 bytes");
     let mut body = coat.split_off(16);
     let tag: [u8; 16] = coat.try_into().expect("16 bytes");
-    assert!(suite.open(&key, &nonce, &mut body, &tag), "a recorded message opens");
+    assert!(
+        suite.open(&key, &nonce, &mut body, &tag),
+        "a recorded message opens"
+    );
     body
 }
 
@@ -377,11 +472,24 @@ pub(super) fn micros(seconds: &Value) -> u64 {
 
 /// A recorded id or number that fits 32 bits.
 pub(super) fn number(value: &Value) -> u32 {
-    value.as_u64().and_then(|n| u32::try_from(n).ok()).expect("a number of 32 bits")
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .expect("a number of 32 bits")
 }
 
 /// A recorded `[host, port]`.
 pub(super) fn address(ha: &Value) -> SocketAddr {
-    let host = ha[0].as_str().expect("a host").parse().expect("an IP address");
-    SocketAddr::new(host, ha[1].as_u64().and_then(|p| u16::try_from(p).ok()).expect("a port"))
+    let host = ha[0]
+        .as_str()
+        .expect("a host")
+        .parse()
+        .expect("an IP address");
+    SocketAddr::new(
+        host,
+        ha[1]
+            .as_u64()
+            .and_then(|p| u16::try_from(p).ok())
+            .expect("a port"),
+    )
 }

@@ -6,7 +6,9 @@
 //! | `-join/response'` | the recorded estate sent it, ours did not; `'` marks the correspondent's packets |
 //! | `+join/response' again` | ours sent it, repeating an earlier one of the same transaction |
 //! | `body join/request` | the same packet says something else |
-//! | `state other.far 13 not 11` | ours held, or did not, what the recorded one held in the end |
+//! | `state other.far 13 not 11` | what ours held in the end of that remote, and the recorded one |
+//! | `state with other` | ours held a remote of that name under a near uid that was not recorded |
+//! | `state without nobody` | ours lacked a remote that no join had named |
 //! | `delivered 1 not 2` | messages that came to the application |
 //! | `confirmed 1 not 0` | messages that ours knows to be delivered |
 
@@ -26,7 +28,12 @@ pub fn differences(cast: &Cast<'_>, me: SocketAddr, played: &Played) -> Vec<Stri
     packets(cast, me, played, &mut found);
     state(cast, me, played, &mut found);
     messages(cast, me, played, &mut found);
-    found.extend(played.lost_calls.iter().map(|call| format!("call {call} without its remote")));
+    found.extend(
+        played
+            .lost_calls
+            .iter()
+            .map(|call| format!("call {call} without its remote")),
+    );
     found.sort();
     found
 }
@@ -58,14 +65,23 @@ fn threads<'a>(lines: impl Iterator<Item = Line<'a>>) -> Threads<'a> {
         let head = &line.frame.head;
         let kind = head.transaction.to_wire();
         let thread = if head.flags.contains(Flags::CORRESPONDENT) {
-            Thread::Peer(line.to, line.lives.1, kind, head.session, head.transaction_id)
+            Thread::Peer(
+                line.to,
+                line.lives.1,
+                kind,
+                head.session,
+                head.transaction_id,
+            )
         } else {
             let begun = own.entry((line.to, kind)).or_default();
             let id = (line.lives.0, head.session, head.transaction_id);
-            let index = begun.iter().position(|known| *known == id).unwrap_or_else(|| {
-                begun.push(id);
-                begun.len() - 1
-            });
+            let index = begun
+                .iter()
+                .position(|known| *known == id)
+                .unwrap_or_else(|| {
+                    begun.push(id);
+                    begun.len() - 1
+                });
             Thread::Own(line.to, kind, index)
         };
         threads.entry(thread).or_default().push(line);
@@ -112,7 +128,9 @@ fn compare(recorded: &[Line<'_>], ours: &[Line<'_>], found: &mut Vec<String>) {
     }
     let again = |lines: &[Line<'_>], index: usize| {
         let line = &lines[index];
-        lines[..index].iter().any(|earlier| key(earlier) == key(line))
+        lines[..index]
+            .iter()
+            .any(|earlier| key(earlier) == key(line))
     };
     let (mut i, mut j) = (0, 0);
     let mut told = |sign: &str, lines: &[Line<'_>], index: usize| {
@@ -143,7 +161,11 @@ fn compare(recorded: &[Line<'_>], ours: &[Line<'_>], found: &mut Vec<String>) {
 /// What kind of packet it is: `allow/cookie'`.
 fn kind(frame: &Frame) -> String {
     let head = &frame.head;
-    let mark = if head.flags.contains(Flags::CORRESPONDENT) { "'" } else { "" };
+    let mark = if head.flags.contains(Flags::CORRESPONDENT) {
+        "'"
+    } else {
+        ""
+    };
     format!("{:?}/{:?}{mark}", head.transaction, head.packet).to_lowercase()
 }
 
@@ -156,7 +178,8 @@ fn same_body(recorded: &Line<'_>, ours: &Line<'_>) -> bool {
     match (head.transaction, head.packet) {
         (TransactionKind::Join, PacketKind::Request | PacketKind::Response) => {
             let response = head.packet == PacketKind::Response;
-            let parse = |line: &Line<'_>, body| JoinBody::parse(line.frame.head.body, body, response).ok();
+            let parse =
+                |line: &Line<'_>, body| JoinBody::parse(line.frame.head.body, body, response).ok();
             parse(recorded, &theirs).is_some_and(|body| parse(ours, &mine) == Some(body))
         }
         (TransactionKind::Allow, PacketKind::Initiate) => theirs.len() == mine.len(),
@@ -164,9 +187,23 @@ fn same_body(recorded: &Line<'_>, ours: &Line<'_>) -> bool {
         (TransactionKind::Allow, _) => theirs == mine,
         (TransactionKind::Message, PacketKind::Message) => {
             let ours = &ours.frame.head;
-            let shape = (head.segments, head.coat_len, head.body, head.coat, head.foot);
-            shape == (ours.segments, ours.coat_len, ours.body, ours.coat, ours.foot)
-                && theirs.len() == mine.len()
+            // A segment of ours may be shorter: its head has an order index.
+            let shape = (
+                head.segments,
+                head.coat_len,
+                head.body,
+                head.coat,
+                head.foot,
+            );
+            shape
+                == (
+                    ours.segments,
+                    ours.coat_len,
+                    ours.body,
+                    ours.coat,
+                    ours.foot,
+                )
+                && (head.segments > 1 || theirs.len() == mine.len())
         }
         _ => true,
     }
@@ -177,7 +214,11 @@ fn held(remote: &Value) -> BTreeMap<&'static str, String> {
     let text = |field: &str| {
         let text = remote[field].as_str().unwrap_or_default();
         // What the reference calls a remote that no join has named.
-        if text.starts_with("estate_") { String::new() } else { text.to_owned() }
+        if text.starts_with("estate_") {
+            String::new()
+        } else {
+            text.to_owned()
+        }
     };
     BTreeMap::from([
         ("far", remote["fuid"].to_string()),
@@ -191,9 +232,23 @@ fn held(remote: &Value) -> BTreeMap<&'static str, String> {
     ])
 }
 
+/// The name of a remote, told by [`held`].
+fn called<'a>(held: &'a BTreeMap<&str, String>) -> &'a str {
+    match held["name"].as_str() {
+        "" => "nobody",
+        name => name,
+    }
+}
+
 fn state(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<String>) {
-    let states = cast.recording.of_kind("event").filter(|event| event["event"] == "state");
-    let state = states.filter(|state| cast.concerns(state, me)).last().expect("a last state");
+    let states = cast
+        .recording
+        .of_kind("event")
+        .filter(|event| event["event"] == "state");
+    let state = states
+        .filter(|state| cast.concerns(state, me))
+        .last()
+        .expect("a last state");
     let recorded: BTreeMap<u32, _> = state["remotes"]
         .as_array()
         .expect("remotes")
@@ -219,17 +274,21 @@ fn state(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<Strin
         .collect();
     for (near, recorded) in &recorded {
         let Some(ours) = ours.get(near) else {
-            found.push(format!("state without {near} {}", recorded["name"]));
+            found.push(format!("state without {}", called(recorded)));
             continue;
         };
         for (field, value) in recorded {
             if ours[field] != *value {
-                found.push(format!("state {}.{field} {} not {value}", recorded["name"], ours[field]));
+                let called = called(recorded);
+                found.push(format!(
+                    "state {called}.{field} {} not {value}",
+                    ours[field]
+                ));
             }
         }
     }
-    for (near, ours) in ours.iter().filter(|(near, _)| !recorded.contains_key(near)) {
-        found.push(format!("state with {near} {}", ours["name"]));
+    for (_, ours) in ours.iter().filter(|(near, _)| !recorded.contains_key(near)) {
+        found.push(format!("state with {}", called(ours)));
     }
 }
 
@@ -240,7 +299,11 @@ fn messages(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<St
         .map(|event| (event["frm"].as_str().unwrap_or_default(), &event["body"]))
         .collect();
     if recorded.len() != played.delivered.len() {
-        found.push(format!("delivered {} not {}", played.delivered.len(), recorded.len()));
+        found.push(format!(
+            "delivered {} not {}",
+            played.delivered.len(),
+            recorded.len()
+        ));
     }
     let mut mail: BTreeMap<SocketAddr, Vec<_>> = BTreeMap::new();
     for (number, ((from, kind, body), (recorded_from, value))) in
@@ -249,18 +312,30 @@ fn messages(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<St
         let sender = cast.whose(&Value::from(*recorded_from), 0);
         let mail = mail.entry(sender).or_insert_with(|| cast.mail(sender));
         // The bytes that were sent; where those are JSON, what they say as well.
-        let sent = mail.iter().position(|mail| mail.body == *body && mail.kind == *kind);
-        let said = *kind != BodyKind::Json || body.is_empty() && value.as_object().is_some_and(|o| o.is_empty())
+        let sent = mail
+            .iter()
+            .position(|mail| mail.body == *body && mail.kind == *kind);
+        let said = *kind != BodyKind::Json
+            || body.is_empty() && value.as_object().is_some_and(|o| o.is_empty())
             || serde_json::from_slice::<Value>(body).is_ok_and(|said| said == **value);
         match sent {
             Some(index) if from == recorded_from && said => drop(mail.remove(index)),
             _ => found.push(format!("delivered {number} is another message")),
         }
     }
-    let states = cast.recording.of_kind("event").filter(|e| e["event"] == "state");
+    let states = cast
+        .recording
+        .of_kind("event")
+        .filter(|e| e["event"] == "state");
     let last = states.filter(|state| cast.concerns(state, me)).last();
-    let recorded = last.and_then(|state| state["stats"]["message_initiate_complete"].as_u64()).unwrap_or(0);
-    let confirmed = played.outcomes.iter().filter(|o| **o == Outcome::Delivered).count() as u64;
+    let recorded = last
+        .and_then(|state| state["stats"]["message_initiate_complete"].as_u64())
+        .unwrap_or(0);
+    let confirmed = played
+        .outcomes
+        .iter()
+        .filter(|o| **o == Outcome::Delivered)
+        .count() as u64;
     if confirmed != recorded {
         found.push(format!("confirmed {confirmed} not {recorded}"));
     }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raet_core::config::Presence;
+use raet_core::config::{Presence, Timers};
 use raet_core::crypto::{Crypto, NaclSuite};
 use raet_core::event::{Event, Outcome, RemoteEvent};
 use raet_core::keep::{Record, Status};
 use raet_core::limits::Limits;
+use raet_core::road::RemoteInfo;
 use raet_core::stats::{Stats, Verdict};
 use raet_core::storage::Storage;
 use raet_core::time::Instant;
-use raet_core::wire::{BodyKind, Flags, FootKind, Frame, Head, PacketKind, TransactionKind, emit_head};
-use raet_core::road::RemoteInfo;
+use raet_core::wire::{
+    BodyKind, Flags, FootKind, Frame, Head, PacketKind, TransactionKind, emit_head,
+};
 use raet_core::{RemoteId, RoadStack, SendOptions};
 use serde_json::Value;
 
@@ -26,6 +28,8 @@ use crate::vectors;
 pub struct Host {
     /// Presence runs from this moment on, in seconds.
     pub presence: Option<f64>,
+    /// Presence first joins whom it does not know at this moment, in seconds.
+    pub joins: Option<f64>,
     /// It forgets its first remote at this moment, in seconds.
     pub forgets: Option<f64>,
     /// Its keep holds these keys of a role as rejected from the start: the estate of that name.
@@ -74,6 +78,7 @@ enum Act<'a> {
     Start(usize),
     Event(&'a Value),
     Presence,
+    Joins,
     Forget,
     Arrival(&'a Packet<'a>),
     End,
@@ -101,11 +106,14 @@ pub fn play<S: Storage>(cast: &Cast<'_>, me: SocketAddr, limits: Limits, host: &
         played: Played::default(),
     };
     for (at, act) in acts(cast, me, &lives, host) {
-        player.pass_time(at);
+        // What comes at a moment is read before that moment's deadlines pass, as in the recorded
+        // passes.
+        player.pass_time(if matches!(act, Act::End) { at + 1 } else { at });
         match act {
             Act::Start(index) => player.start(&lives[index], index),
             Act::Event(event) => player.event(event),
             Act::Presence => player.presence(lives.last().map(|life| life.estate)),
+            Act::Joins => player.joins(),
             Act::Forget => player.forget(),
             Act::Arrival(packet) => player.arrival(packet),
             Act::End => break,
@@ -120,7 +128,12 @@ pub fn play<S: Storage>(cast: &Cast<'_>, me: SocketAddr, limits: Limits, host: &
 
 /// All that happens to the estate at `me`, in order: at equal times the host comes first, as in the
 /// recorded passes.
-fn acts<'a>(cast: &'a Cast<'a>, me: SocketAddr, lives: &[Life<'a>], host: &Host) -> Vec<(u64, Act<'a>)> {
+fn acts<'a>(
+    cast: &'a Cast<'a>,
+    me: SocketAddr,
+    lives: &[Life<'a>],
+    host: &Host,
+) -> Vec<(u64, Act<'a>)> {
     let mut acts = Vec::new();
     let records = &cast.recording.records;
     for (place, record) in records.iter().enumerate() {
@@ -129,7 +142,10 @@ fn acts<'a>(cast: &'a Cast<'a>, me: SocketAddr, lives: &[Life<'a>], host: &Host)
             acts.push((at, 0, Act::Start(index)));
         } else if record["event"] == "replay" {
             let step = &record["raw_of_step"];
-            let packet = cast.packets.iter().find(|p| p.record["step"] == *step && p.to == me);
+            let packet = cast
+                .packets
+                .iter()
+                .find(|p| p.record["step"] == *step && p.to == me);
             acts.extend(packet.map(|packet| (at, 1, Act::Arrival(packet))));
         } else if matches!(record["event"].as_str(), Some("add_remote" | "call")) {
             if cast.concerns(record, me) {
@@ -138,15 +154,27 @@ fn acts<'a>(cast: &'a Cast<'a>, me: SocketAddr, lives: &[Life<'a>], host: &Host)
         } else if record["event"] == "state" {
             acts.push((at, 2, Act::End));
         }
-        let packet = cast.packets.iter().find(|p| p.place == place && p.to == me && !p.lost);
+        let packet = cast
+            .packets
+            .iter()
+            .find(|p| p.place == place && p.to == me && !p.lost);
         if let Some(packet) = packet {
-            acts.push((cast.arrival(packet.at, packet.from, me), 1, Act::Arrival(packet)));
+            acts.push((
+                cast.arrival(packet.at, packet.from, me),
+                1,
+                Act::Arrival(packet),
+            ));
         }
     }
     let moment = |seconds: f64| Duration::from_secs_f64(seconds).as_micros() as u64;
     acts.extend(host.presence.map(|at| (moment(at), 0, Act::Presence)));
+    acts.extend(host.joins.map(|at| (moment(at), 0, Act::Joins)));
     acts.extend(host.forgets.map(|at| (moment(at), 0, Act::Forget)));
-    let last = acts.iter().filter(|act| matches!(act.2, Act::End)).map(|act| act.0).max();
+    let last = acts
+        .iter()
+        .filter(|act| matches!(act.2, Act::End))
+        .map(|act| act.0)
+        .max();
     acts.retain(|act| !matches!(act.2, Act::End));
     acts.push((last.expect("a state"), 3, Act::End));
     acts.sort_by_key(|act| (act.0, act.1));
@@ -187,7 +215,10 @@ impl<S: Storage> Player<'_, S> {
             let role = Record::Role(self.role_of(rejected, Status::Rejected));
             self.keep.insert(place(&role), role);
         }
-        let config = self.cast.config(life, self.me);
+        let mut config = self.cast.config(life, self.me);
+        if self.host.presence.is_some() {
+            config.timers.retry = Timers::default().retry;
+        }
         let suite = Scripted::new(&[index as u8 + 1; 32], self.cast.script(life, self.me));
         let records = self.keep.values().cloned();
         let stack = RoadStack::new(self.instant(), config, self.limits, suite, records);
@@ -198,7 +229,12 @@ impl<S: Storage> Player<'_, S> {
     /// The role of the estate called `name`, as a person judged it.
     fn role_of(&self, name: &str, status: Status) -> raet_core::keep::RoleRecord {
         let name = Value::from(name);
-        let estate = self.cast.recording.estates(&name).next().expect("an estate of that name");
+        let estate = self
+            .cast
+            .recording
+            .estates(&name)
+            .next()
+            .expect("an estate of that name");
         let role = estate["role"].as_str().expect("a role");
         let keys = raet_core::crypto::PublicKeys {
             verify: vectors::key(&estate["verhex"]).expect("a key"),
@@ -212,11 +248,15 @@ impl<S: Storage> Player<'_, S> {
         }
     }
 
-    /// Lets the engine's own deadlines pass, up to `until`.
+    /// Lets the engine's own deadlines before `until` pass.
     fn pass_time(&mut self, until: u64) {
         for _ in 0..100_000 {
-            let due = self.stack.as_ref().and_then(RoadStack::poll_timeout).map(|t| t.at.as_micros());
-            let Some(due) = due.filter(|due| *due <= until) else {
+            let due = self
+                .stack
+                .as_ref()
+                .and_then(RoadStack::poll_timeout)
+                .map(|t| t.at.as_micros());
+            let Some(due) = due.filter(|due| *due < until) else {
                 self.now = until;
                 return;
             };
@@ -255,21 +295,53 @@ impl<S: Storage> Player<'_, S> {
         while let Some(transmit) = self.stack().poll_transmit(now, &mut out) {
             let raw = out[..transmit.len].to_vec();
             let frame = Frame::parse(&raw).expect("the engine's own packet");
-            assert!(raw.len() <= 1024, "a packet that a classic receiver need not read");
-            self.played.sent.push(Sent { at: self.now, to: transmit.to, life: self.life, raw, frame });
+            assert!(
+                raw.len() <= 1024,
+                "a packet that a classic receiver need not read"
+            );
+            self.played.sent.push(Sent {
+                at: self.now,
+                to: transmit.to,
+                life: self.life,
+                raw,
+                frame,
+            });
         }
     }
 
-    /// The cascade of the recorded hosts: a join goes on to an allow, an allow to an alive.
+    /// Whether ours began the last transaction of this kind that it took part in.
+    fn began(&self, kind: TransactionKind) -> bool {
+        let last = self
+            .played
+            .sent
+            .iter()
+            .rfind(|sent| sent.frame.head.transaction == kind);
+        last.is_some_and(|sent| !sent.frame.head.flags.contains(Flags::CORRESPONDENT))
+    }
+
+    /// The cascade of the recorded hosts: a join goes on to an allow, an allow to an alive, where
+    /// they began it.
     fn on_event(&mut self, event: &Event) {
         let now = self.instant();
         match event {
             Event::Message { outcome, .. } => self.played.outcomes.push(*outcome),
-            Event::Remote { remote, what: RemoteEvent::Joined, .. } if self.cascade => {
-                self.stack().allow(now, *remote).expect("it has just joined");
+            Event::Remote {
+                remote,
+                what: RemoteEvent::Joined,
+                ..
+            } if self.cascade && self.began(TransactionKind::Join) => {
+                self.stack()
+                    .allow(now, *remote)
+                    .expect("it has just joined");
             }
-            Event::Remote { remote, what: RemoteEvent::Allowed, .. } if self.cascade => {
-                self.stack().alive(now, *remote).expect("it was just allowed");
+            Event::Remote {
+                remote,
+                what: RemoteEvent::Allowed,
+                ..
+            } if self.cascade && self.began(TransactionKind::Allow) => {
+                self.stack()
+                    .alive(now, *remote)
+                    .expect("it was just allowed");
             }
             _ => {}
         }
@@ -279,12 +351,23 @@ impl<S: Storage> Player<'_, S> {
         let seconds = |field: &str| {
             Duration::from_secs_f64(estate.and_then(|e| e[field].as_f64()).expect("seconds"))
         };
-        let presence = Presence { period: seconds("period"), interim: seconds("interim") };
+        let presence = Presence {
+            period: seconds("period"),
+            interim: seconds("interim"),
+        };
         let now = self.instant();
         self.cascade = true;
         self.stack().set_presence(now, Some(presence));
-        // Presence joins whom it does not know: the recorded host has no further call for that.
-        let unknown: Vec<_> = self.stack().remotes().filter(|r| !r.joined).map(|r| r.id).collect();
+    }
+
+    fn joins(&mut self) {
+        let now = self.instant();
+        let unknown: Vec<_> = self
+            .stack()
+            .remotes()
+            .filter(|r| !r.joined)
+            .map(|r| r.id)
+            .collect();
         for remote in unknown {
             self.stack().join(now, remote).expect("it is there");
         }
@@ -303,7 +386,9 @@ impl<S: Storage> Player<'_, S> {
         let now = self.instant();
         if event["event"] == "add_remote" {
             let to = address(&event["ha"]);
-            self.stack().add_remote(now, to, 0).expect("room for a remote");
+            self.stack()
+                .add_remote(now, to, 0)
+                .expect("room for a remote");
             return;
         }
         self.cascade |= event["cascade"] == true;
@@ -315,7 +400,11 @@ impl<S: Storage> Player<'_, S> {
             "manage each pass" => {} // see `Host::presence`
             "join" | "allow" | "alive" | "transmit" => {
                 let near = number(&event["uid"]);
-                let remote = self.stack().remotes().find(|r| r.near == near).map(|r| r.id);
+                let remote = self
+                    .stack()
+                    .remotes()
+                    .find(|r| r.near == near)
+                    .map(|r| r.id);
                 match remote {
                     Some(remote) => self.call(event, called, remote),
                     None => self.played.lost_calls.push(called.into()),
@@ -335,7 +424,10 @@ impl<S: Storage> Player<'_, S> {
             _ => {
                 let at = self.now;
                 let rest = &self.mail[self.mailed..];
-                let skipped = rest.iter().position(|mail| mail.at >= at).expect("it was sent");
+                let skipped = rest
+                    .iter()
+                    .position(|mail| mail.at >= at)
+                    .expect("it was sent");
                 let mail = &rest[skipped];
                 self.mailed += skipped + 1;
                 let timeout = event["timeout"].as_f64().filter(|seconds| *seconds > 0.0);
@@ -346,7 +438,9 @@ impl<S: Storage> Player<'_, S> {
                     once: false,
                 };
                 stack
-                    .send(now, remote, options, mail.body.len(), |out| out.copy_from_slice(&mail.body))
+                    .send(now, remote, options, mail.body.len(), |out| {
+                        out.copy_from_slice(&mail.body)
+                    })
                     .expect("room for a message");
             }
         }
@@ -355,10 +449,15 @@ impl<S: Storage> Player<'_, S> {
     /// A person judges the keys that wait for it.
     fn judge(&mut self, status: Status) {
         let now = self.instant();
-        let waiting = self.stack().roles().find(|role| role.status == Status::Pending);
+        let waiting = self
+            .stack()
+            .roles()
+            .find(|role| role.status == Status::Pending);
         match waiting {
             Some(role) => {
-                let judged = self.stack().judge_role(now, &role.name, status, Some(&role.keys));
+                let judged = self
+                    .stack()
+                    .judge_role(now, &role.name, status, Some(&role.keys));
                 judged.expect("the keys that wait");
             }
             None => self.played.lost_calls.push("judge".into()),
@@ -399,11 +498,17 @@ impl<S: Storage> Player<'_, S> {
             });
             seen
         };
-        let recorded = self.cast.packets.iter().filter(|p| p.from == self.me && p.to == packet.from);
+        let recorded = self
+            .cast
+            .packets
+            .iter()
+            .filter(|p| p.from == self.me && p.to == packet.from);
         let theirs = distinct(&mut recorded.filter_map(|p| began(&p.frame.head)));
         let sent = self.played.sent.iter().filter(|s| s.to == packet.from);
         let ours = distinct(&mut sent.filter_map(|s| began(&s.frame.head)));
-        let index = theirs.iter().position(|id| *id == (head.session, head.transaction_id))?;
+        let index = theirs
+            .iter()
+            .position(|id| *id == (head.session, head.transaction_id))?;
         let (session, transaction) = *ours.get(index)?;
         if (session, transaction) == (head.session, head.transaction_id) {
             return None;
