@@ -56,6 +56,7 @@ enum Proof {
 }
 
 /// What a packet is for, from its head alone.
+#[derive(Clone, Copy)]
 enum Route {
     Hello,
     HelloAgain,
@@ -80,10 +81,10 @@ impl<'d, C: Crypto> Claim<'d, C> {
         let signed = self.signed();
         let mut proof = match &self.key {
             None => Proof::Needless,
-            Some(key) => match suite.verify(key, signed, &self.signature) {
-                true => Proof::Signed(C::verify_key_bytes(key)),
-                false => Proof::Forged,
-            },
+            Some(key) if suite.verify(key, signed, &self.signature) => {
+                Proof::Signed(C::verify_key_bytes(key))
+            }
+            Some(_) => Proof::Forged,
         };
         if let (Proof::Forged, Some(other)) = (proof, &self.other)
             && suite.verify(other, signed, &self.signature)

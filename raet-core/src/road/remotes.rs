@@ -217,11 +217,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Frees the slot of a forgotten remote that has nothing left to tell.
     pub(crate) fn release(&mut self, slot: u32) {
         let gone = self.remotes.at(slot).is_some_and(|r| r.gone);
-        if gone && !self.remotes.is_linked::<NEWS>(slot) && !self.remotes.is_linked::<RECORDS>(slot)
+        if gone
+            && !self.remotes.is_linked::<NEWS>(slot)
+            && !self.remotes.is_linked::<RECORDS>(slot)
+            && let Some(handle) = self.remotes.handle_of(slot)
         {
-            if let Some(handle) = self.remotes.handle_of(slot) {
-                self.remotes.remove(handle);
-            }
+            self.remotes.remove(handle);
         }
     }
 

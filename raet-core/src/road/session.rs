@@ -247,6 +247,9 @@ const fn place(ti: u32) -> (usize, u64) {
     ((index / 64) as usize, 1 << (index % 64))
 }
 
+/// A message's own name: its sender's life, and its number in it.
+pub(crate) type MessageName = ([u8; 16], u64);
+
 /// Which named messages of a peer were delivered, over all sessions of one life of it.
 ///
 /// A message of ours bears its name in the nonce of its coat (which the box and the signature

@@ -5,6 +5,7 @@
 use core::net::SocketAddr;
 use core::ops::Range;
 
+use super::BodyId;
 use super::remote::Remote;
 use super::stack::RoadStack;
 use crate::crypto::Crypto;
@@ -33,7 +34,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let out = out.get_mut(..MAX_PACKET)?;
         while self.has_replies() {
             if let Some(reply) = self.take_reply() {
-                let made = self.write(&reply.head, reply.to, Content::Empty, None, out);
+                let made = self.write(&reply.head, reply.to, &Content::Empty, out);
                 if made.is_some() {
                     return made;
                 }
@@ -82,8 +83,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.write(
             &packet.head,
             packet.to,
-            Content::Plain(body.get(..len)?),
-            None,
+            &Content::Plain(body.get(..len)?),
             out,
         )
     }
@@ -101,7 +101,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let to = self.remotes.at(slot)?.way(target).0;
         let body = self.handshake(slot)?.body.clone();
-        let (made, signature) = self.write_signed(&head, to, Content::Plain(&body), known, out)?;
+        let (made, signature) = self.write_signed(&head, to, &Content::Plain(&body), known, out)?;
         if let Some(open) = self.handshake_mut(slot) {
             open.signature = signature;
         }
@@ -112,7 +112,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = self.alive_head(slot)?;
         let to = self.remotes.at(slot)?.path.address;
         let known = self.remotes.at(slot)?.alive.as_ref()?.signature;
-        let (made, signature) = self.write_signed(&head, to, Content::Empty, known, out)?;
+        let (made, signature) = self.write_signed(&head, to, &Content::Empty, known, out)?;
         let alive = self.remotes.at_mut(slot)?.alive.as_mut()?;
         // Only what was sent once is measured (Karn).
         alive.left = if alive.signature.is_none() {
@@ -129,7 +129,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let packet = self.make_answer(now, slot)?;
         let to = self.remotes.at(slot)?.path.address;
         let Some(misseds) = packet.misseds else {
-            return self.write(&packet.head, to, Content::Empty, None, out);
+            return self.write(&packet.head, to, &Content::Empty, out);
         };
         let mut body = [0; Misseds::MAX_LEN + 40];
         let len = misseds.emit(packet.head.body, body.get_mut(16..)?).ok()?;
@@ -137,8 +137,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.write(
                 &packet.head,
                 to,
-                Content::Plain(body.get(16..16 + len)?),
-                None,
+                &Content::Plain(body.get(16..16 + len)?),
                 out,
             );
         }
@@ -150,8 +149,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.write(
             &packet.head,
             to,
-            Content::Plain(body.get(..len + 40)?),
-            None,
+            &Content::Plain(body.get(..len + 40)?),
             out,
         )
     }
@@ -173,22 +171,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let to = self.remotes.at(slot)?.path.address;
         let content = Content::Body(packet.body, packet.coat);
         let (made, signature) =
-            self.write_signed(&packet.head, to, content, packet.signature, out)?;
+            self.write_signed(&packet.head, to, &content, packet.signature, out)?;
         if let (Some(signature), None) = (signature, packet.signature) {
             self.keep_signature(message, signature);
         }
         Some(made)
     }
 
+    /// Writes a packet that is made anew each time.
     fn write(
         &mut self,
         head: &Head,
         to: SocketAddr,
-        content: Content<'_, super::BodyId>,
-        signature: Option<[u8; SIGNATURE]>,
+        content: &Content<'_>,
         out: &mut [u8],
     ) -> Option<Transmit> {
-        self.write_signed(head, to, content, signature, out)
+        self.write_signed(head, to, content, None, out)
             .map(|(made, _)| made)
     }
 
@@ -197,11 +195,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         head: &Head,
         to: SocketAddr,
-        content: Content<'_, super::BodyId>,
+        content: &Content<'_>,
         known: Option<[u8; SIGNATURE]>,
         out: &mut [u8],
     ) -> Option<(Transmit, Option<[u8; SIGNATURE]>)> {
-        let coat = match &content {
+        let coat = match content {
             Content::Empty => &[],
             Content::Plain(bytes) => *bytes,
             Content::Body(id, range) => self.bodies.get(*id).get(range.clone())?,
@@ -234,8 +232,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 }
 
 /// What a packet carries between head and foot.
-enum Content<'a, B> {
+enum Content<'a> {
     Empty,
     Plain(&'a [u8]),
-    Body(B, Range<usize>),
+    Body(BodyId, Range<usize>),
 }

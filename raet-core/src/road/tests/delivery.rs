@@ -119,7 +119,7 @@ both! {
             world.lose = std::boxed::Box::new(|p| p.kind() == DONE);
             world.estates[0].deaf = !taken_before;
             world.send(1, main, 1, b"once only");
-            let body: Vec<u8> = (0..5000).map(|n| n as u8).collect();
+            let body: Vec<u8> = (0..5000u32).map(|n| n as u8).collect();
             world.send(1, main, 2, &body);
             world.run(ms(1000));
             let now = world.now;

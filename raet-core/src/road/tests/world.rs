@@ -183,7 +183,7 @@ impl<S: Storage> World<S> {
         self.estates[from]
             .stack
             .send(now, to, options, body.len(), |room| {
-                room.copy_from_slice(body)
+                room.copy_from_slice(body);
             })
             .unwrap();
     }

@@ -11,21 +11,20 @@
 //!
 //! It is delivered when the application takes it; only then the peer is told done.
 
+mod assembly;
+
 use core::ops::Range;
 
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
-use crate::road::path::RoundTrip;
-use crate::road::session::{Look, Window, at_or_after};
+use crate::road::session::{Look, MessageName, Window, at_or_after};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::messenger::{id_bytes, no, set_bit};
-use crate::road::{ANSWERS, BodyId, RemoteId};
+use crate::road::transaction::messenger::{id_bytes, no};
+use crate::road::{BodyId, RemoteId};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Index, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{
-    BodyKind, CoatKind, Flags, Frame, Head, MAX_MISSEDS, Misseds, PacketKind, Shape,
-};
+use crate::wire::{BodyKind, CoatKind, Frame, Head, Misseds, PacketKind, Shape};
 
 /// A message as the application takes it.
 #[derive(Clone, Copy)]
@@ -49,7 +48,7 @@ pub(crate) struct Incoming {
     head: Head,
     /// Its sender's name for it (`Names`), once it is whole; only messages of this implementation
     /// have one.
-    name: Option<([u8; 16], u64)>,
+    name: Option<MessageName>,
     body: BodyId,
     /// The opened body in the buffer, once it is whole.
     whole: Option<Range<usize>>,
@@ -281,111 +280,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Ok(handle.slot())
     }
 
-    fn put_segment(
-        &mut self,
-        now: Instant,
-        slot: u32,
-        incoming: u32,
-        head: &Head,
-        part: &[u8],
-    ) -> Verdict {
-        let trip = self.remotes.at(slot).map(|r| r.path.trip);
-        let Some(held) = self.inbox.at_mut(incoming) else {
-            return self.stats.drop(Reason::Segment);
-        };
-        if held.whole.is_some() {
-            return Verdict::Repeated; // it waits for the application; so does the done
-        }
-        let same = held.head.segments == head.segments && held.head.coat_len == head.coat_len;
-        let place = if same {
-            held.shape.place(head.segment, part.len()).ok()
-        } else {
-            None
-        };
-        let Some(place) = place else {
-            return self.stats.drop(Reason::Segment);
-        };
-        held.heard = now;
-        let coat_len = held.shape.coat_len() as usize;
-        let buffer = self.bodies.get_mut(held.body);
-        let Some((coat, seen)) = buffer.split_at_mut_checked(coat_len) else {
-            return self.stats.drop(Reason::Segment);
-        };
-        let fresh = set_bit(seen, head.segment, true);
-        if fresh {
-            if let Some(room) = coat.get_mut(place) {
-                room.copy_from_slice(part);
-            }
-            held.came += 1;
-            held.highest = held.highest.max(head.segment);
-            while held.expected < held.shape.count() && has_bit(seen, held.expected) {
-                held.expected += 1;
-            }
-            if held.came == held.shape.count() {
-                return self.finish_assembly(slot, incoming);
-            }
-        }
-        // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
-        let patience = trip.map_or(held.interval, |t: RoundTrip| {
-            t.patience(&self.config.timers.messengent)
-        });
-        held.interval = patience;
-        held.redo = now + patience;
-        let gap =
-            held.highest >= held.expected.saturating_add(REORDERED) && held.asked <= held.expected;
-        let owes = gap || head.flags.contains(Flags::WAIT);
-        if owes && held.has_news(now, patience) {
-            self.owe_answer(slot, incoming);
-        }
-        self.set_due_in(incoming);
-        if fresh {
-            Verdict::Taken
-        } else {
-            Verdict::Repeated
-        }
-    }
-
-    fn finish_assembly(&mut self, slot: u32, incoming: u32) -> Verdict {
-        let Some(held) = self.inbox.at(incoming) else {
-            return self.stats.drop(Reason::Segment);
-        };
-        let (head, body, coat_len) = (held.head, held.body, held.shape.coat_len() as usize);
-        let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
-        let coat = self
-            .bodies
-            .get_mut(body)
-            .get_mut(..coat_len)
-            .unwrap_or(&mut []);
-        let opened = match (head.coat, session) {
-            (CoatKind::Nada, _) => Some((0..coat_len, None)),
-            (CoatKind::Nacl, Some(session)) => {
-                open_sealed(&self.suite, &session.key, coat).map(|(r, n)| (r, named(&head, n)))
-            }
-            (CoatKind::Nacl, None) => None,
-        };
-        let Some((range, name)) = opened else {
-            if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
-                self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
-            }
-            self.drop_incoming(incoming, false);
-            return self.stats.drop(Reason::Coat);
-        };
-        self.pin(slot);
-        if let Some(verdict) = self.known_by_name(slot, &head, name) {
-            self.remove_incoming(incoming);
-            return verdict;
-        }
-        self.complete(incoming, range, name);
-        Verdict::Taken
-    }
-
     /// A message of ours that was delivered, or waits to be, under an earlier session: it is not
     /// delivered twice.
     fn known_by_name(
         &mut self,
         slot: u32,
         head: &Head,
-        name: Option<([u8; 16], u64)>,
+        name: Option<MessageName>,
     ) -> Option<Verdict> {
         let (life, number) = name?;
         let remote = self.remotes.at_mut(slot)?;
@@ -414,7 +315,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         None
     }
 
-    fn complete(&mut self, incoming: u32, range: Range<usize>, name: Option<([u8; 16], u64)>) {
+    fn complete(&mut self, incoming: u32, range: Range<usize>, name: Option<MessageName>) {
         let Some(held) = self.inbox.at_mut(incoming) else {
             return;
         };
@@ -435,7 +336,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         slot: u32,
         head: &Head,
         coat: &mut [u8],
-    ) -> Option<(Range<usize>, Option<([u8; 16], u64)>)> {
+    ) -> Option<(Range<usize>, Option<MessageName>)> {
         if head.coat == CoatKind::Nada {
             return Some((0..coat.len(), None));
         }
@@ -486,87 +387,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let (range, _) = self.open_coat(slot, head, coat)?;
         Misseds::parse(head.body, coat.get(range)?).ok()
     }
-
-    // ---- answers -------------------------------------------------------------------------------
-
-    fn owe_answer(&mut self, slot: u32, incoming: u32) {
-        if !self.inbox.is_linked::<ANSWERS>(incoming)
-            && let Some(remote) = self.remotes.at_mut(slot)
-        {
-            self.inbox.push_back(&mut remote.answers, incoming);
-        }
-    }
-
-    /// The next ack or resend that is owed to a remote. At most one packet of gaps at a time (H9).
-    pub(crate) fn make_answer(&mut self, now: Instant, slot: u32) -> Option<AnswerPacket> {
-        let remote = self.remotes.at_mut(slot)?;
-        let patience = remote.path.trip.patience(&self.config.timers.messengent);
-        let (near, far) = (remote.near, remote.far);
-        let incoming = self.inbox.pop_front(&mut remote.answers)?;
-        let held = self.inbox.at_mut(incoming)?;
-        let mut head = held.head;
-        head.kind = self.config.head;
-        head.body = self.config.body;
-        head.source = near;
-        head.destination = far;
-        head.flags = Flags::CORRESPONDENT;
-        head.order = 0;
-        head.segment = 0;
-        head.segments = 1;
-        head.coat_len = 0;
-        let misseds = if held.expected <= held.highest {
-            let from = held.gaps_from(now, patience);
-            let coat_len = held.shape.coat_len() as usize;
-            let seen = self.bodies.get(held.body).get(coat_len..).unwrap_or(&[]);
-            let gaps = (from..held.highest).filter(|n| !has_bit(seen, *n));
-            // Segment numbers are below 65,535 (`Shape`).
-            let misseds: Misseds = gaps.take(MAX_MISSEDS).map(|n| n as u16).collect();
-            held.asked = misseds
-                .iter()
-                .last()
-                .map_or(held.highest, |n| u32::from(n) + 1);
-            held.asked_at = now;
-            head.packet = PacketKind::Resend;
-            Some(misseds)
-        } else {
-            head.packet = PacketKind::Ack;
-            head.segment = held.highest;
-            None
-        };
-        Some(AnswerPacket { head, misseds })
-    }
-
-    /// The clock of a message that is not whole: its sender is told what came, or it is given up.
-    pub(crate) fn tick_incoming(&mut self, now: Instant, incoming: u32) {
-        let Some(held) = self.inbox.at_mut(incoming) else {
-            return;
-        };
-        let slot = held.remote;
-        if held.heard + self.config.timers.partial <= now {
-            self.drop_incoming(incoming, false); // H9
-        } else {
-            held.interval = (held.interval * 2).min(self.config.timers.messengent.redo_max);
-            held.redo = now + held.interval;
-            held.asked = 0;
-            self.owe_answer(slot, incoming);
-            self.set_due_in(incoming);
-        }
-        self.settle(slot);
-    }
-
-    fn set_due_in(&mut self, incoming: u32) {
-        let Some(held) = self.inbox.at(incoming) else {
-            return;
-        };
-        let due = held.redo.min(held.heard + self.config.timers.partial);
-        let set = self.due_in.set(incoming, Some(due));
-        debug_assert!(
-            set,
-            "room for its deadline was reserved when the message came"
-        );
-    }
-
-    // ---- ends ----------------------------------------------------------------------------------
 
     /// Forgets a message that was not whole. `over`: its sender gave it up; else it may send again.
     fn drop_incoming(&mut self, incoming: u32, over: bool) {
@@ -627,29 +447,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 }
 
-impl Incoming {
-    /// The first gap worth asking for: those asked for within one round trip are on their way.
-    fn gaps_from(&self, now: Instant, patience: Duration) -> u32 {
-        if self.asked_at + patience > now {
-            self.expected.max(self.asked)
-        } else {
-            self.expected
-        }
-    }
-
-    /// Whether an answer would tell the sender something.
-    fn has_news(&self, now: Instant, patience: Duration) -> bool {
-        self.expected > self.highest || self.gaps_from(now, patience) < self.highest
-    }
-}
-
 fn held_whole(held: Option<&Incoming>) -> bool {
     held.is_some_and(|held| held.whole.is_some())
-}
-
-fn has_bit(bits: &[u8], number: u32) -> bool {
-    bits.get(number as usize / 8)
-        .is_some_and(|b| b & 1 << (number % 8) != 0)
 }
 
 /// Opens `tag ‖ sealed ‖ nonce` in place: where the plain bytes lie then, and the nonce. An empty
@@ -672,7 +471,7 @@ fn open_sealed<C: Crypto>(
 }
 
 /// The name of a message that says it has one.
-fn named(head: &Head, nonce: Option<[u8; 24]>) -> Option<([u8; 16], u64)> {
+fn named(head: &Head, nonce: Option<[u8; 24]>) -> Option<MessageName> {
     let nonce = nonce.filter(|_| head.order != 0)?;
     let (life, number) = nonce.split_first_chunk::<16>()?;
     Some((*life, u64::from_be_bytes(*number.first_chunk::<8>()?)))

@@ -1,0 +1,186 @@
+//! What a join claims of its sender, and what becomes of the claim: taken over where nothing was
+//! proven, else a candidate (hardening: H4).
+
+use crate::crypto::{Crypto, PublicKeys};
+use crate::event::JoinFailure;
+use crate::keep::Status;
+use crate::road::path::address_bytes;
+use crate::road::remote::{Candidate, Target};
+use crate::road::roles::NoOffer;
+use crate::road::stack::RoadStack;
+use crate::storage::{Index, Storage};
+use crate::time::Instant;
+use crate::wire::JoinBody;
+use core::net::SocketAddr;
+
+/// What a join packet claims about its sender.
+pub(super) struct Claimed<'a> {
+    /// Where a request came from; `None`: a response, from the address that was asked.
+    pub(super) from: Option<SocketAddr>,
+    pub(super) far: u32,
+    pub(super) vacuous: bool,
+    pub(super) body: &'a JoinBody,
+}
+
+impl Claimed<'_> {
+    pub(super) fn keys(&self) -> PublicKeys {
+        PublicKeys {
+            verify: self.body.verify,
+            public: self.body.public,
+        }
+    }
+}
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    pub(super) fn is_self(&self, body: &JoinBody) -> bool {
+        body.name == self.config.name
+            || body.role == self.config.role
+                && body.verify == self.public.verify
+                && body.public == self.public.public
+    }
+
+    /// Names are unique, and no one is this very estate (H16).
+    pub(super) fn check_identity(&self, slot: u32, body: &JoinBody) -> Result<(), JoinFailure> {
+        let taken = self.by_name(&body.name).is_some_and(|other| other != slot);
+        if taken || self.is_self(body) {
+            Err(JoinFailure::NameTaken)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature.
+    pub(super) fn differs(&self, slot: u32, claim: &Claimed<'_>, new_far: bool) -> bool {
+        let Some(remote) = self.remotes.at(slot) else {
+            return true;
+        };
+        let body = claim.body;
+        let role = self.role_of(slot);
+        remote.name != body.name
+            || remote.main != (body.mode & 1 == 1)
+            || remote.kind != body.kind
+            || claim.from.is_some_and(|from| from != remote.path.address)
+            || !new_far && remote.far != claim.far
+            || role.is_none_or(|r| r.name != body.role || r.keys != claim.keys())
+    }
+
+    /// Judges the keys of a claim and takes it over: at once where nothing was proven, else as a
+    /// candidate. A known name keeps its role once it was proven (H4).
+    pub(super) fn take_claim(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        claim: &Claimed<'_>,
+    ) -> Result<Status, JoinFailure> {
+        let body = claim.body;
+        let keys = claim.keys();
+        let Some(remote) = self.remotes.at(slot) else {
+            return Err(JoinFailure::Malformed);
+        };
+        let proven = remote.proven;
+        if proven && (remote.name != body.name || self.role_name(slot) != body.role) {
+            return Err(JoinFailure::Changed);
+        }
+        let offer = self.offer(&body.role, &keys).map_err(|no| match no {
+            NoOffer::Weak => JoinFailure::WeakKeys,
+            NoOffer::Full => JoinFailure::Refused,
+        })?;
+        if offer.status == Status::Rejected {
+            return Err(JoinFailure::RejectedHere);
+        }
+        let address = claim
+            .from
+            .or_else(|| self.remotes.at(slot).map(|r| r.path.address));
+        let Some(address) = address else {
+            return Err(JoinFailure::Malformed);
+        };
+        if !proven {
+            self.set_name(slot, &body.name);
+            self.set_role(slot, Some(offer.role));
+            let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
+            if held != Some((address, claim.far)) {
+                self.close_handshake(slot); // it was begun over what was claimed before
+            }
+            self.set_address(slot, address);
+            if let Some(remote) = self.remotes.at_mut(slot) {
+                remote.far = claim.far;
+                remote.main = body.mode & 1 == 1;
+                remote.kind = body.kind;
+            }
+            return Ok(offer.status);
+        }
+        let expires = now + self.config.timers.candidate;
+        self.drop_candidate(slot); // the newest counts
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return Err(JoinFailure::Malformed);
+        };
+        let same = remote.far == claim.far
+            && remote.path.address == address
+            && remote.main == (body.mode & 1 == 1)
+            && remote.kind == body.kind
+            && !claim.vacuous
+            && !offer.unproven_keys;
+        if same {
+            return Ok(offer.status);
+        }
+        remote.candidate = Some(Candidate {
+            address,
+            far: claim.far,
+            main: body.mode & 1 == 1,
+            kind: body.kind,
+            vacuous: claim.vacuous,
+            keys: offer.unproven_keys.then_some(keys),
+            expires,
+        });
+        let hash = self.hash.hash(&address_bytes(address));
+        let inserted = self.by_candidate.insert(hash, slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+        Ok(offer.status)
+    }
+
+    /// An allow has proven the candidate: it is held from now on. True: its join was vacuous, so
+    /// the peer's sessions begin anew.
+    pub(crate) fn install_candidate(&mut self, slot: u32) -> bool {
+        let Some(candidate) = self.remotes.at(slot).and_then(|r| r.candidate) else {
+            return false;
+        };
+        self.drop_candidate(slot);
+        self.set_address(slot, candidate.address);
+        if let Some(keys) = candidate.keys
+            && let Ok(key) = self.suite.verify_key(&keys.verify)
+            && let Some(role_slot) = self.remotes.at(slot).and_then(|r| r.role)
+            && let Some(role) = self.roles.at_mut(role_slot)
+        {
+            role.keys = keys;
+            role.key = Some(key);
+            role.status = Status::Accepted;
+            role.judged = false;
+            role.offered = None;
+            self.record_role(role_slot);
+        }
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.far = candidate.far;
+            remote.main = candidate.main;
+            remote.kind = candidate.kind;
+        }
+        self.record(slot);
+        candidate.vacuous
+    }
+
+    pub(crate) fn drop_candidate(&mut self, slot: u32) {
+        if let Some(candidate) = self.remotes.at_mut(slot).and_then(|r| r.candidate.take()) {
+            // An allow proves the claim that it was begun over, not one that came later.
+            if self
+                .handshake(slot)
+                .is_some_and(|open| open.target == Target::Candidate)
+            {
+                self.close_handshake(slot);
+            }
+            self.by_candidate
+                .remove(self.hash.hash(&address_bytes(candidate.address)), slot);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A join begun by a peer.
+
+use super::claim::Claimed;
+use super::{Join, Joinent};
+use crate::crypto::Crypto;
+use crate::event::{JoinFailure, RemoteEvent};
+use crate::keep::Status;
+use crate::road::path::address_bytes;
+use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Clock;
+use crate::stats::{Reason, Verdict};
+use crate::storage::{Index, Storage};
+use crate::time::Instant;
+use crate::wire::{Head, JoinBody, PacketKind};
+use core::net::SocketAddr;
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// A packet of a joiner.
+    pub(crate) fn on_joinent(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &Head,
+        body: &[u8],
+    ) -> Verdict {
+        if head.packet == PacketKind::Request {
+            return self.on_request(now, from, head, body);
+        }
+        let slot = if head.destination == 0 {
+            self.joining_from(from, head.source)
+        } else {
+            self.by_near(head.destination)
+        };
+        let Some(slot) = slot else {
+            return self.stats.drop(Reason::Stranger);
+        };
+        let joinent = match self.remotes.at(slot).and_then(|r| r.join.as_ref()) {
+            Some(Join::Joinent(j))
+                if j.ti == head.transaction_id && j.far == head.source && j.address == from =>
+            {
+                j
+            }
+            _ => return self.stats.drop(Reason::NoTransaction),
+        };
+        match head.packet {
+            // H12: an ack counts only after a response.
+            PacketKind::Ack if joinent.responded() => {
+                self.complete_joinent(now, slot);
+                Verdict::Taken
+            }
+            PacketKind::Pend => {
+                // Its person decides; it asks again when it can go on.
+                let wait = self.config.timers.pend_redo;
+                if let Some(Join::Joinent(j)) = self.join_mut(slot) {
+                    j.clock.wait(now, wait);
+                }
+                Verdict::Taken
+            }
+            PacketKind::Nack | PacketKind::Refuse => {
+                self.fail_join(now, slot, JoinFailure::Refused);
+                Verdict::Taken
+            }
+            PacketKind::Reject => {
+                self.fail_join(now, slot, JoinFailure::Rejected);
+                Verdict::Taken
+            }
+            _ => self.stats.drop(Reason::Unexpected),
+        }
+    }
+
+    /// The remote with an open vacuous join from this source.
+    pub(super) fn joining_from(&self, from: SocketAddr, far: u32) -> Option<u32> {
+        self.by_address(from, |r| {
+            matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far)
+        })
+        .or_else(|| {
+            // Beside a proven remote elsewhere: it is found by what its candidate claims.
+            let hash = self.hash.hash(&address_bytes(from));
+            self.by_candidate.find(hash, |slot| {
+                self.remotes.at(slot).is_some_and(|r| {
+                    matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from)
+                })
+            })
+        })
+    }
+
+    pub(crate) fn complete_joinent(&mut self, now: Instant, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let Some(Join::Joinent(joinent)) = remote.join.take() else {
+            return;
+        };
+        // The joiner goes on to its allow; only if it does not, we do.
+        remote.life.interval = self.config.timers.retry.redo_min;
+        self.complete_join(now, slot, joinent.vacuous);
+    }
+
+    pub(super) fn on_request(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &Head,
+        body: &[u8],
+    ) -> Verdict {
+        // A repeat of the request draws the answer again, and costs no more (H7, H9).
+        if let Some(slot) = self.same_request(from, head) {
+            if let Some(Join::Joinent(j)) = self.join_mut(slot) {
+                j.clock.again();
+            }
+            return Verdict::Repeated;
+        }
+        let Ok(body) = JoinBody::parse(head.body, body, false) else {
+            return self.stats.drop(Reason::Body);
+        };
+        match self.take_request(now, from, head, &body) {
+            Ok((slot, status)) => {
+                let pended = status == Status::Pending;
+                let Some(remote) = self.remotes.at_mut(slot) else {
+                    return Verdict::Taken;
+                };
+                if let Some(session) = &mut remote.session {
+                    session.certain = false;
+                }
+                remote.join = Some(Join::Joinent(Joinent {
+                    ti: head.transaction_id,
+                    vacuous: head.destination == 0,
+                    far: head.source,
+                    address: from,
+                    pended,
+                    clock: Clock::start(now, &self.config.timers.joinent),
+                }));
+                if pended {
+                    self.record(slot);
+                    self.tell(slot, RemoteEvent::Pending { here: true });
+                }
+                self.settle(slot);
+                Verdict::Taken
+            }
+            Err(No::Silent(reason)) => self.stats.drop(reason),
+            Err(No::Told(packet, reason)) => {
+                self.answer(None, from, head, packet, 0);
+                self.stats.drop(reason)
+            }
+        }
+    }
+
+    pub(super) fn same_request(&self, from: SocketAddr, head: &Head) -> Option<u32> {
+        let slot = if head.destination == 0 {
+            self.joining_from(from, head.source)?
+        } else {
+            self.by_near(head.destination)?
+        };
+        match self.remotes.at(slot)?.join.as_ref()? {
+            Join::Joinent(j)
+                if j.ti == head.transaction_id && j.far == head.source && j.address == from =>
+            {
+                Some(slot)
+            }
+            _ => None,
+        }
+    }
+
+    /// Judges a request, in the order of road-transactions: the remote it is for and how its keys
+    /// stand, or how it is turned down.
+    pub(super) fn take_request(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &Head,
+        body: &JoinBody,
+    ) -> Result<(u32, Status), No> {
+        let vacuous = head.destination == 0;
+        let reject = |reason| No::Told(PacketKind::Reject, reason);
+        if vacuous && !self.config.main {
+            return Err(reject(Reason::Unexpected));
+        }
+        if self.is_self(body) {
+            return Err(reject(Reason::Impostor));
+        }
+        let (slot, new) = self.requested(now, from, head, body)?;
+        let outcome = self.take_known_request(now, slot, new, from, head, body);
+        if new && outcome.is_err() {
+            self.remove_remote(now, slot);
+        }
+        outcome.map(|status| (slot, status))
+    }
+
+    pub(super) fn take_known_request(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        new: bool,
+        from: SocketAddr,
+        head: &Head,
+        body: &JoinBody,
+    ) -> Result<Status, No> {
+        let vacuous = head.destination == 0;
+        self.settle_race(now, slot, vacuous, body)?;
+        let claim = Claimed {
+            from: Some(from),
+            far: head.source,
+            vacuous,
+            body,
+        };
+        if !new && !self.config.mutable && self.differs(slot, &claim, false) {
+            return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
+        }
+        self.check_identity(slot, body)
+            .map_err(|_| No::Told(PacketKind::Reject, Reason::Impostor))?;
+        match self.take_claim(now, slot, &claim) {
+            Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
+            Ok(status) => Ok(status),
+            Err(JoinFailure::WeakKeys) => Err(No::Told(PacketKind::Reject, Reason::WeakKey)),
+            Err(JoinFailure::Refused) => Err(No::Silent(Reason::Full)),
+            Err(_) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
+        }
+    }
+
+    /// The remote that a request is about; a new one where there is none. True: it is new.
+    pub(super) fn requested(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &Head,
+        body: &JoinBody,
+    ) -> Result<(u32, bool), No> {
+        let full = No::Silent(Reason::Full);
+        if head.destination == 0 {
+            // Our own vacuous join to that address: the two are one remote.
+            let own = self.by_address(from, |r| {
+                matches!(&r.join, Some(Join::Joiner(j)) if j.vacuous) && r.name.is_empty()
+            });
+            if let Some(slot) = self.by_name(&body.name).or(own) {
+                return Ok((slot, false));
+            }
+            return self
+                .insert_remote(now, from, None)
+                .map(|slot| (slot, true))
+                .ok_or(full);
+        }
+        if let Some(slot) = self.by_near(head.destination) {
+            return Ok((slot, false));
+        }
+        // H10: we lost it. A name that is held under another id cannot be had under this one.
+        if self.by_name(&body.name).is_some() {
+            return Err(No::Told(PacketKind::Renew, Reason::Stranger));
+        }
+        self.insert_remote(now, from, Some(head.destination))
+            .map(|slot| (slot, true))
+            .ok_or(full)
+    }
+
+    /// Both sides began a join: a non-vacuous one beats a vacuous one, else the lesser name goes on
+    /// (road-transactions: Join).
+    pub(super) fn settle_race(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        vacuous: bool,
+        body: &JoinBody,
+    ) -> Result<(), No> {
+        let Some(remote) = self.remotes.at(slot) else {
+            return Ok(());
+        };
+        let Some(Join::Joiner(own)) = &remote.join else {
+            return Ok(());
+        };
+        let ours_goes_on = if own.vacuous == vacuous {
+            self.config.name < body.name
+        } else {
+            vacuous
+        };
+        if ours_goes_on {
+            return Err(No::Told(PacketKind::Refuse, Reason::Unexpected));
+        }
+        let (own_vacuous, ti, to) = (own.vacuous, own.ti, remote.path.address);
+        let refuse = self.join_head(slot, own_vacuous, ti, PacketKind::Refuse);
+        self.reply(Some(slot), to, refuse);
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.join = None;
+        }
+        self.plan(now, slot);
+        Ok(())
+    }
+}
+
+/// How a request is turned down.
+pub(super) enum No {
+    Silent(Reason),
+    Told(PacketKind, Reason),
+}

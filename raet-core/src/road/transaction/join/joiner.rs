@@ -1,0 +1,222 @@
+//! A join begun here.
+
+use super::claim::Claimed;
+use super::{Join, Joiner};
+use crate::crypto::{Crypto, Purpose};
+use crate::event::{JoinFailure, RemoteEvent};
+use crate::keep::Status;
+use crate::road::remote::{LastJoin, Target};
+use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Clock;
+use crate::stats::{Reason, Verdict};
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::wire::{Head, JoinBody, PacketKind};
+use core::net::SocketAddr;
+use core::num::NonZeroU32;
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// Begins a join, unless one is open.
+    pub(crate) fn start_join(&mut self, now: Instant, slot: u32, renewed: bool) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        if remote.join.is_some() {
+            return;
+        }
+        remote.join_attempts = remote.join_attempts.wrapping_add(1);
+        let (birth, attempt) = (remote.birth, remote.join_attempts);
+        // H3: only who sees the request knows the ti that an answer must bear.
+        let drawn = self.suite.draw(Purpose::JoinId {
+            remote: birth,
+            attempt,
+        });
+        let ti = u32::from_le_bytes([drawn[0], drawn[1], drawn[2], drawn[3]]).max(1);
+        let clock = Clock::start(now, &self.config.timers.joiner);
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        if let Some(session) = &mut remote.session {
+            session.certain = false;
+        }
+        let vacuous = remote.far == 0 || renewed;
+        remote.join = Some(Join::Joiner(Joiner {
+            ti,
+            vacuous,
+            renewed,
+            pended: false,
+            clock,
+        }));
+    }
+
+    /// A packet of the joinent. Unsigned: it counts only from the address asked, with the ti of the
+    /// request (H3).
+    pub(crate) fn on_joiner(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        head: &Head,
+        body: &[u8],
+    ) -> Verdict {
+        let Some(slot) = self.by_near(head.destination) else {
+            return self.stats.drop(Reason::Stranger);
+        };
+        let Some(remote) = self.remotes.at(slot) else {
+            return self.stats.drop(Reason::Stranger);
+        };
+        let joiner = match &remote.join {
+            Some(Join::Joiner(j)) if j.ti == head.transaction_id => j,
+            _ => return self.on_response_again(slot, from, head),
+        };
+        if from != remote.path.address {
+            return self.stats.drop(Reason::Address);
+        }
+        let (vacuous, pended) = (joiner.vacuous, joiner.pended);
+        match head.packet {
+            PacketKind::Response => self.on_response(now, slot, head, body),
+            PacketKind::Pend => {
+                if !pended {
+                    self.tell(slot, RemoteEvent::Pending { here: false });
+                }
+                let wait = self.config.timers.pend_redo;
+                if let Some(Join::Joiner(j)) = self.join_mut(slot) {
+                    j.clock.wait(now, wait);
+                }
+                Verdict::Taken
+            }
+            PacketKind::Refuse | PacketKind::Nack => {
+                self.fail_join(now, slot, JoinFailure::Refused);
+                Verdict::Taken
+            }
+            PacketKind::Reject => {
+                self.fail_join(now, slot, JoinFailure::Rejected);
+                Verdict::Taken
+            }
+            PacketKind::Renew if !vacuous && self.config.mutable => {
+                // The peer does not know our uid any more: join as a stranger, with its answer a
+                // candidate if this remote was proven.
+                if let Some(remote) = self.remotes.at_mut(slot) {
+                    remote.join = None;
+                }
+                self.start_join(now, slot, true);
+                Verdict::Taken
+            }
+            PacketKind::Renew => {
+                self.fail_join(now, slot, JoinFailure::Renewed);
+                Verdict::Taken
+            }
+            _ => self.stats.drop(Reason::Unexpected),
+        }
+    }
+
+    /// A response to a join of ours that is complete: our ack was lost (H7).
+    pub(super) fn on_response_again(
+        &mut self,
+        slot: u32,
+        from: SocketAddr,
+        head: &Head,
+    ) -> Verdict {
+        let last = self.remotes.at(slot).and_then(|r| r.last_join);
+        match last {
+            Some(last)
+                if last.ti == head.transaction_id
+                    && last.address == from
+                    && head.packet == PacketKind::Response =>
+            {
+                let ack = self.join_head(slot, last.vacuous, last.ti, PacketKind::Ack);
+                self.reply(Some(slot), from, ack);
+                Verdict::Repeated
+            }
+            _ => self.stats.drop(Reason::NoTransaction),
+        }
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        head: &Head,
+        body: &[u8],
+    ) -> Verdict {
+        let Ok(body) = JoinBody::parse(head.body, body, true) else {
+            self.fail_join(now, slot, JoinFailure::Malformed);
+            return self.stats.drop(Reason::Body);
+        };
+        match self.take_response(now, slot, &body) {
+            Ok(Status::Accepted) => self.complete_joiner(now, slot),
+            Ok(_) => {
+                let first = match self.join_mut(slot) {
+                    Some(Join::Joiner(j)) => {
+                        let first = !j.pended;
+                        j.pended = true;
+                        j.clock.again();
+                        first
+                    }
+                    _ => false,
+                };
+                if first {
+                    self.record(slot);
+                    self.tell(slot, RemoteEvent::Pending { here: true });
+                }
+            }
+            Err(why) => {
+                // H14: what is rejected is told so.
+                self.answer_join(slot, PacketKind::Reject);
+                self.fail_join(now, slot, why);
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// Judges a response, in the order of road-transactions, and takes it over or makes it a
+    /// candidate.
+    pub(super) fn take_response(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        body: &JoinBody,
+    ) -> Result<Status, JoinFailure> {
+        let Some(Join::Joiner(joiner)) = self.remotes.at(slot).and_then(|r| r.join.as_ref()) else {
+            return Err(JoinFailure::Malformed);
+        };
+        let (vacuous, renewed) = (joiner.vacuous, joiner.renewed);
+        let far = body.uid.map_or(0, NonZeroU32::get);
+        let fresh = vacuous && !renewed && self.remotes.at(slot).is_some_and(|r| r.name.is_empty());
+        let claim = Claimed {
+            from: None,
+            far,
+            vacuous,
+            body,
+        };
+        self.check_identity(slot, body)?;
+        if !fresh && !self.config.mutable && self.differs(slot, &claim, vacuous) {
+            return Err(JoinFailure::Changed);
+        }
+        self.take_claim(now, slot, &claim)
+    }
+
+    pub(super) fn complete_joiner(&mut self, now: Instant, slot: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let Some(Join::Joiner(joiner)) = remote.join.take() else {
+            return;
+        };
+        let address = remote.path.address;
+        remote.last_join = Some(LastJoin {
+            ti: joiner.ti,
+            vacuous: joiner.vacuous,
+            address,
+        });
+        let ack = self.join_head(slot, joiner.vacuous, joiner.ti, PacketKind::Ack);
+        self.reply(Some(slot), address, ack);
+        self.complete_join(now, slot, joiner.vacuous);
+        if self.config.cascade || self.wants(slot) {
+            let target = match self.remotes.at(slot).and_then(|r| r.candidate) {
+                Some(c) if c.address == address => Target::Candidate,
+                _ => Target::Held,
+            };
+            self.start_allow_with(now, slot, target);
+        }
+    }
+}
