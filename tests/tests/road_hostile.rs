@@ -136,17 +136,12 @@ impl<S: Storage> Road<S> {
         for _ in 0..100_000 {
             self.carry();
             let due = self.estates.values().filter_map(RoadStack::poll_timeout);
-            match due
-                .map(|timeout| timeout.at.as_micros())
-                .min()
-                .filter(|due| *due <= until)
-            {
-                Some(due) => self.now = due,
-                None => {
-                    self.now = until;
-                    return;
-                }
-            }
+            let due = due.map(|timeout| timeout.at.as_micros()).min();
+            let Some(due) = due.filter(|due| *due <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = due;
             let now = Instant::from_micros(self.now);
             self.estates
                 .values_mut()
@@ -197,7 +192,7 @@ impl<S: Storage> Road<S> {
         };
         self.other()
             .send(now, to, options, body.len(), |out| {
-                out.copy_from_slice(body)
+                out.copy_from_slice(body);
             })
             .expect("room for a message");
         self.delivered.clear();

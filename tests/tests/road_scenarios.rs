@@ -24,268 +24,73 @@ struct Intended {
     why: &'static str,
 }
 
-const fn row(
-    scenario: &'static str,
-    estate: &'static str,
-    what: &'static str,
-    why: &'static str,
-) -> Intended {
-    Intended {
-        scenario,
-        estate,
-        what,
-        why,
-    }
+macro_rules! intended {
+    ($($scenario:literal $estate:literal: $($what:literal),+ => $why:ident;)*) => {
+        const INTENDED: &[Intended] = &[$($(Intended {
+            scenario: $scenario,
+            estate: $estate,
+            what: $what,
+            why: $why,
+        },)+)*];
+    };
 }
 
-const INTENDED: &[Intended] = &[
+intended! {
     // ---- join
-    row("*", "", "-join/response' again", H9_JOINENT),
-    row("join-lost-ack", "other", "-join/nack", H7),
-    row("join-lost-ack", "other", "+join/ack again", H7),
-    row("join-pending-both", "other", "+join/ack again", H7),
-    row("join-pending*", "other", "-join/request again", PATIENCE),
-    row(
-        "join-rejected-after-pending",
-        "other",
-        "-join/request again",
-        PATIENCE,
-    ),
-    row(
-        "join-rejected-after-pending",
-        "main",
-        "-join/nack'",
-        H14_TOLD,
-    ),
-    row(
-        "join-rejected-after-pending",
-        "main",
-        "+join/reject'",
-        H14_TOLD,
-    ),
-    row(
-        "join-rejected-after-pending",
-        "main",
-        "+join/reject' again",
-        H14_TOLD,
-    ),
-    row("join-rejected-by-joiner", "other", "+join/reject", H14_TOLD),
-    row("join-rejected*", "other", "state with nobody", H3),
-    row("join-not-main", "other", "state with nobody", H3),
-    row("join-refused-second", "main", "-join/refuse'", H14_RACE),
-    row("join-refused-second", "main", "+join/pend'", H14_NEWER),
-    row("join-renew*", "main", "-join/renew'", H10_REMADE),
-    row("join-renew*", "main", "+join/response'", H10_REMADE),
-    row("join-renew*", "main", "state with other", H10_REMADE),
-    row("join-renew", "main", "state without other", H10_REMADE),
-    row("join-renew", "main", "body join/response'", H10_REMADE),
-    row(
-        "join-renew-immutable",
-        "other",
-        "state main.joined true not false",
-        H3,
-    ),
-    row(
-        "join-renew-cascade",
-        "main",
-        "+alive/unjoined'",
-        H10_UNJOINED,
-    ),
-    row(
-        "join-renew-cascade",
-        "main",
-        "+alive/unjoined' again",
-        H10_UNJOINED,
-    ),
-    row(
-        "join-renew-cascade",
-        "other",
-        "-alive/request",
-        H10_RECOVERY,
-    ),
-    row(
-        "join-renew-cascade",
-        "other",
-        "-alive/request again",
-        H10_RECOVERY,
-    ),
-    row("join-renew-cascade", "other", "+allow/hello", H10_RECOVERY),
-    row(
-        "join-renew-cascade",
-        "other",
-        "+allow/hello again",
-        H10_RECOVERY,
-    ),
+    "*" "": "-join/response' again" => H9_JOINENT;
+    "join-lost-ack" "other": "-join/nack", "+join/ack again" => H7;
+    "join-pending-both" "other": "+join/ack again" => H7;
+    "join-pending*" "other": "-join/request again" => PATIENCE;
+    "join-rejected-after-pending" "other": "-join/request again" => PATIENCE;
+    "join-rejected-after-pending" "main": "-join/nack'", "+join/reject'",
+        "+join/reject' again" => H14_TOLD;
+    "join-rejected-by-joiner" "other": "+join/reject" => H14_TOLD;
+    "join-rejected*" "other": "state with nobody" => H3;
+    "join-not-main" "other": "state with nobody" => H3;
+    "join-refused-second" "main": "-join/refuse'" => H14_RACE;
+    "join-refused-second" "main": "+join/pend'" => H14_NEWER;
+    "join-renew*" "main": "-join/renew'", "+join/response'", "state with other" => H10_REMADE;
+    "join-renew" "main": "state without other", "body join/response'" => H10_REMADE;
+    "join-renew-immutable" "other": "state main.joined true not false" => H3;
+    "join-renew-cascade" "main": "+alive/unjoined'", "+alive/unjoined' again" => H10_UNJOINED;
+    "join-renew-cascade" "other": "-alive/request", "-alive/request again", "+allow/hello",
+        "+allow/hello again" => H10_RECOVERY;
     // ---- allow
-    row("allow-during-join", "main", "-allow/refuse'", H14_RACE),
-    row("allow-during-join", "main", "-allow/unjoined'", H4),
-    row("allow-during-join", "main", "+allow/cookie'", H4),
-    row("allow-during-join", "main", "+allow/cookie' again", H4),
-    row("allow-lost-each", "main", "+allow/ack' again", MINIMUM),
-    row("allow-lost-each", "other", "+allow/initiate again", MINIMUM),
-    row("allow-lost-final", "other", "-allow/nack", H7),
-    row("allow-lost-final", "other", "+allow/ack again", H7),
-    row("allow-timeouts", "main", "+allow/cookie' again", H7),
-    row("allow-timeouts", "main", "-allow/refuse'", H14_RACE),
+    "allow-during-join" "main": "-allow/refuse'" => H14_RACE;
+    "allow-during-join" "main": "-allow/unjoined'", "+allow/cookie'", "+allow/cookie' again" => H4;
+    "allow-lost-each" "main": "+allow/ack' again" => MINIMUM;
+    "allow-lost-each" "other": "+allow/initiate again" => MINIMUM;
+    "allow-lost-final" "other": "-allow/nack", "+allow/ack again" => H7;
+    "allow-timeouts" "main": "+allow/cookie' again" => H7;
+    "allow-timeouts" "main": "-allow/refuse'" => H14_RACE;
     // ---- alive
-    row("manage-cascade", "", "+alive/request", SPREAD),
+    "manage-cascade" "": "+alive/request" => SPREAD;
     // ---- message
-    row("message-lost-done", "main", "-message/nack'", H5_DONE),
-    row("message-lost-done", "main", "+message/done' again", H5_DONE),
-    row("message-burst-lost", "main", "-message/nack'", H5_DONE),
-    row(
-        "message-burst-lost",
-        "main",
-        "-message/nack' again",
-        H5_DONE,
-    ),
-    row(
-        "message-burst-lost",
-        "main",
-        "+message/done' again",
-        H5_DONE,
-    ),
-    row("message-resend-split", "main", "-message/nack'", H5_DONE),
-    row(
-        "message-resend-split",
-        "main",
-        "-message/nack' again",
-        H5_DONE,
-    ),
-    row(
-        "message-resend-split",
-        "main",
-        "+message/done' again",
-        H5_DONE,
-    ),
-    row("message-stale-ack", "main", "-message/nack'", H5_DONE),
-    row("message-stale-ack", "main", "+message/done' again", H5_DONE),
-    row("message-lost-done", "other", "confirmed 3 not 0", H5_NACK),
-    row(
-        "message-lost-done",
-        "other",
-        "-message/message again",
-        FURTHEST,
-    ),
-    row(
-        "message-lost-done",
-        "other",
-        "+message/message again",
-        FURTHEST,
-    ),
-    row(
-        "message-burst-lost",
-        "other",
-        "-message/message again",
-        WINDOW,
-    ),
-    row(
-        "message-burst-lost",
-        "other",
-        "+message/message again",
-        FURTHEST,
-    ),
-    row("message-burst-lost", "main", "-message/ack'", UNASKED),
-    row(
-        "message-lost-segments",
-        "main",
-        "+message/resend' again",
-        GAPS,
-    ),
-    row(
-        "message-lost-first-and-resend",
-        "main",
-        "+message/resend' again",
-        GAPS,
-    ),
-    row(
-        "message-resend-split",
-        "main",
-        "-message/resend' again",
-        H9_RESEND,
-    ),
-    row("message-max-one-packet", "other", "+message/message", NAMED),
-    row(
-        "message-max-one-packet",
-        "other",
-        "body message/message",
-        NAMED,
-    ),
-    row(
-        "message-saved-over-allow",
-        "other",
-        "-message/nack",
-        NEWER_SESSION,
-    ),
-    row("message-stale-ack", "other", "-message/nack", DONE_ENDS),
-    row("message-stale-sid", "main", "-message/nack'", H2_STALE),
-    row(
-        "message-unsigned-veritive",
-        "main",
-        "-allow/cookie'",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "main",
-        "-allow/ack'",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "main",
+    "message-lost-done" "main": "-message/nack'", "+message/done' again" => H5_DONE;
+    "message-burst-lost" "main": "-message/nack'", "-message/nack' again",
+        "+message/done' again" => H5_DONE;
+    "message-resend-split" "main": "-message/nack'", "-message/nack' again",
+        "+message/done' again" => H5_DONE;
+    "message-stale-ack" "main": "-message/nack'", "+message/done' again" => H5_DONE;
+    "message-lost-done" "other": "confirmed 3 not 0" => H5_NACK;
+    "message-lost-done" "other": "-message/message again", "+message/message again" => FURTHEST;
+    "message-burst-lost" "other": "-message/message again" => WINDOW;
+    "message-burst-lost" "other": "+message/message again" => FURTHEST;
+    "message-burst-lost" "main": "-message/ack'" => UNASKED;
+    "message-lost-segments" "main": "+message/resend' again" => GAPS;
+    "message-lost-first-and-resend" "main": "+message/resend' again" => GAPS;
+    "message-resend-split" "main": "-message/resend' again" => H9_RESEND;
+    "message-max-one-packet" "other": "+message/message", "body message/message" => NAMED;
+    "message-saved-over-allow" "other": "-message/nack" => NEWER_SESSION;
+    "message-stale-ack" "other": "-message/nack" => DONE_ENDS;
+    "message-stale-sid" "main": "-message/nack'" => H2_STALE;
+    "message-unsigned-veritive" "main": "-allow/cookie'", "-allow/ack'",
         "state other.allowed false not true",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "main",
-        "state other.alive None not Some(true)",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "+allow/hello again",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "-allow/initiate",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "-allow/ack",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "-message/message",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "-message/message again",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "state main.allowed false not true",
-        H2_UNSIGNED,
-    ),
-    row(
-        "message-unsigned-veritive",
-        "other",
-        "state main.alive None not Some(true)",
-        H2_UNSIGNED,
-    ),
-];
+        "state other.alive None not Some(true)" => H2_UNSIGNED;
+    "message-unsigned-veritive" "other": "+allow/hello again", "-allow/initiate", "-allow/ack",
+        "-message/message", "-message/message again", "state main.allowed false not true",
+        "state main.alive None not Some(true)" => H2_UNSIGNED;
+}
 
 const H2_UNSIGNED: &str = "H2: an unsigned allow proves nothing";
 const H2_STALE: &str = "H2: a packet of an older session is a late copy or a replay, for its sender \
@@ -427,25 +232,8 @@ fn play_all<S: Storage>() {
                 })
                 .collect();
             if !unexplained.is_empty() {
-                if std::env::var_os("RAET_SHOW").is_some() {
-                    for s in &played.sent {
-                        let h = &s.frame.head;
-                        println!(
-                            "{scenario} {name} {} {:?}/{:?} {:?} si {} ti {} sn {}",
-                            s.at,
-                            h.transaction,
-                            h.packet,
-                            h.flags,
-                            h.session,
-                            h.transaction_id,
-                            h.segment
-                        );
-                    }
-                }
-                let verdicts = &played.verdicts;
-                unlisted.push(format!(
-                    "{scenario}, {name}:\n  {unexplained:#?}\n  {verdicts:?}"
-                ));
+                let trace = played.trace();
+                unlisted.push(format!("{scenario}, {name}: {unexplained:#?}\n{trace}"));
             }
         }
     }

@@ -226,14 +226,12 @@ impl<'a> Cast<'a> {
         let estate = life.estate;
         let settings = &self.recording.scenario["settings"];
         let kind = |field: &str| number(&settings[field]);
-        let requests = self.packets.iter().filter(|p| {
+        let mut requests = self.packets.iter().filter(|p| {
             p.from == address
                 && (life.begin..life.end).contains(&p.place)
                 && p.is(TransactionKind::Join, PacketKind::Request)
         });
-        let told = requests
-            .filter_map(|p| p.record["body"]["name"].as_str())
-            .next();
+        let told = requests.find_map(|p| p.record["body"]["name"].as_str());
         let own = told.unwrap_or_else(|| estate["name"].as_str().expect("a name"));
         let secrets = Secrets::from_hex(
             estate["sighex"].as_str().expect("a seed"),
@@ -341,7 +339,9 @@ impl<'a> Cast<'a> {
                 near(number(&record["uid"]));
             } else if self.concerns(record, address) && record["event"] == "state" {
                 let remotes = record["remotes"].as_array().expect("remotes");
-                remotes.iter().for_each(|r| near(number(&r["uid"])));
+                for remote in remotes {
+                    near(number(&remote["uid"]));
+                }
             }
         }
         for packet in self.packets.iter().filter(of_life) {
@@ -467,7 +467,9 @@ fn open(packet: &Packet<'_>, mut coat: Vec<u8>) -> Vec<u8> {
 
 /// A recorded number of seconds in microseconds.
 pub(super) fn micros(seconds: &Value) -> u64 {
-    (seconds.as_f64().expect("seconds") * 1e6).round() as u64
+    let seconds = seconds.as_f64().expect("seconds");
+    // Recorded to the millisecond.
+    Duration::from_secs_f64(seconds + 1e-7).as_millis() as u64 * 1000
 }
 
 /// A recorded id or number that fits 32 bits.

@@ -56,10 +56,13 @@ enum Thread {
     Peer(SocketAddr, usize, u8, u32, u32),
 }
 
+/// What tells apart the transactions that an estate began: its life, session and transaction id.
+type Begun = (usize, u32, u32);
+
 type Threads<'a> = BTreeMap<Thread, Vec<Line<'a>>>;
 
 fn threads<'a>(lines: impl Iterator<Item = Line<'a>>) -> Threads<'a> {
-    let mut own: BTreeMap<(SocketAddr, u8), Vec<(usize, u32, u32)>> = BTreeMap::new();
+    let mut own: BTreeMap<(SocketAddr, u8), Vec<Begun>> = BTreeMap::new();
     let mut threads = Threads::new();
     for line in lines {
         let head = &line.frame.head;
@@ -226,6 +229,12 @@ fn held(remote: &Value) -> BTreeMap<&'static str, String> {
         ("role", text("role")),
         ("main", (remote["main"] == true).to_string()),
         ("kind", remote["kind"].to_string()),
+        (
+            "acceptance",
+            remote["acceptance"]
+                .as_u64()
+                .map_or("None".into(), |s| s.to_string()),
+        ),
         ("joined", (remote["joined"] == true).to_string()),
         ("allowed", (remote["allowed"] == true).to_string()),
         ("alive", format!("{:?}", remote["alived"].as_bool())),
@@ -259,12 +268,18 @@ fn state(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<Strin
         .remotes
         .iter()
         .map(|remote| {
+            let role = played.roles.iter().find(|role| role.name == remote.role);
+            let status = role.map(|role| role.status);
             let held = BTreeMap::from([
                 ("far", remote.far.to_string()),
                 ("name", remote.name.to_string()),
                 ("role", remote.role.to_string()),
                 ("main", remote.main.to_string()),
                 ("kind", remote.kind.to_string()),
+                (
+                    "acceptance",
+                    status.map_or("None".into(), |s| (s as u8).to_string()),
+                ),
                 ("joined", remote.joined.to_string()),
                 ("allowed", remote.allowed.to_string()),
                 ("alive", format!("{:?}", remote.alive)),
@@ -316,7 +331,7 @@ fn messages(cast: &Cast<'_>, me: SocketAddr, played: &Played, found: &mut Vec<St
             .iter()
             .position(|mail| mail.body == *body && mail.kind == *kind);
         let said = *kind != BodyKind::Json
-            || body.is_empty() && value.as_object().is_some_and(|o| o.is_empty())
+            || body.is_empty() && value.as_object().is_some_and(serde_json::Map::is_empty)
             || serde_json::from_slice::<Value>(body).is_ok_and(|said| said == **value);
         match sent {
             Some(index) if from == recorded_from && said => drop(mail.remove(index)),

@@ -9,7 +9,7 @@ use raet_core::crypto::{Crypto, NaclSuite};
 use raet_core::event::{Event, Outcome, RemoteEvent};
 use raet_core::keep::{Record, Status};
 use raet_core::limits::Limits;
-use raet_core::road::RemoteInfo;
+use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::{Stats, Verdict};
 use raet_core::storage::Storage;
 use raet_core::time::Instant;
@@ -61,6 +61,8 @@ pub struct Played {
     pub outcomes: Vec<Outcome>,
     /// What it held in the end.
     pub remotes: Vec<RemoteInfo>,
+    /// What was decided about roles in the end.
+    pub roles: Vec<RoleInfo>,
     /// What it said of each datagram: the recorded step, and the verdict.
     pub verdicts: Vec<(u64, Verdict)>,
     /// Datagrams whose ids had to be ours.
@@ -71,6 +73,20 @@ pub struct Played {
     pub events: Vec<Event>,
     /// The counters of the last life.
     pub stats: Option<Stats>,
+}
+
+impl Played {
+    /// What was sent, a line each, and what the engine said of each datagram: for people.
+    pub fn trace(&self) -> String {
+        let mut trace = String::new();
+        for Sent { at, frame, .. } in &self.sent {
+            let head = &frame.head;
+            let (tk, pk, flags) = (head.transaction, head.packet, head.flags.to_wire());
+            let (si, ti, sn) = (head.session, head.transaction_id, head.segment);
+            trace += &format!("  {at:>9} {tk:?}/{pk:?} fg {flags:02x} si {si} ti {ti} sn {sn}\n");
+        }
+        trace + &format!("  {:?}\n", self.verdicts)
+    }
 }
 
 /// Something that happens to the estate, at a time.
@@ -122,6 +138,7 @@ pub fn play<S: Storage>(cast: &Cast<'_>, me: SocketAddr, limits: Limits, host: &
     }
     let stack = player.stack.as_ref().expect("it was started");
     player.played.remotes = stack.remotes().collect();
+    player.played.roles = stack.roles().collect();
     player.played.stats = Some(stack.stats().clone());
     player.played
 }
@@ -439,7 +456,7 @@ impl<S: Storage> Player<'_, S> {
                 };
                 stack
                     .send(now, remote, options, mail.body.len(), |out| {
-                        out.copy_from_slice(&mail.body)
+                        out.copy_from_slice(&mail.body);
                     })
                     .expect("room for a message");
             }
