@@ -10,7 +10,7 @@ use std::path::Path;
 
 use raet_core::limits::Limits;
 use raet_core::storage::{Fixed, Heap, Storage};
-use raet_tests::replay::{Cast, Host, differences, play};
+use raet_tests::replay::{Cast, Host, Played, differences, play};
 use raet_tests::vectors;
 
 /// A difference that is meant to be.
@@ -190,10 +190,33 @@ fn on_the_heap() {
 
 #[test]
 fn in_fixed_storage() {
-    // The engine holds all its buffers inside itself.
-    let thread = std::thread::Builder::new()
-        .stack_size(64 << 20)
-        .spawn(play_all::<Small>);
+    in_a_thread(play_all::<Small>);
+}
+
+#[test]
+fn both_storages_send_the_same_bytes() {
+    in_a_thread(|| {
+        for recording in vectors::road().iter().filter(|r| !r.is_hostile()) {
+            let cast = Cast::new(recording);
+            for estate in cast.estates.clone() {
+                let host = Host::default();
+                let heap = play::<Heap>(&cast, estate, limits(), &host);
+                let fixed = play::<Small>(&cast, estate, limits(), &host);
+                let sent = |played: Played| -> Vec<_> {
+                    let sent = played.sent.into_iter();
+                    sent.map(|sent| (sent.at, sent.to, sent.raw)).collect()
+                };
+                let place = format!("{}, {}", recording.name, cast.name(estate));
+                assert_eq!(heap.verdicts, fixed.verdicts, "{place}");
+                assert!(sent(heap) == sent(fixed), "{place}");
+            }
+        }
+    });
+}
+
+/// In a thread with room for an engine that holds all its buffers inside itself.
+fn in_a_thread(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(test);
     thread.expect("a thread").join().expect("no failure");
 }
 

@@ -78,14 +78,15 @@ pub struct Played {
 impl Played {
     /// What was sent, a line each, and what the engine said of each datagram: for people.
     pub fn trace(&self) -> String {
-        let mut trace = String::new();
-        for Sent { at, frame, .. } in &self.sent {
-            let head = &frame.head;
-            let (tk, pk, flags) = (head.transaction, head.packet, head.flags.to_wire());
+        let line = |sent: &Sent| {
+            let head = &sent.frame.head;
+            let (at, flags) = (sent.at, head.flags.to_wire());
+            let (tk, pk) = (head.transaction, head.packet);
             let (si, ti, sn) = (head.session, head.transaction_id, head.segment);
-            trace += &format!("  {at:>9} {tk:?}/{pk:?} fg {flags:02x} si {si} ti {ti} sn {sn}\n");
-        }
-        trace + &format!("  {:?}\n", self.verdicts)
+            format!("  {at:>9} {tk:?}/{pk:?} fg {flags:02x} si {si} ti {ti} sn {sn}\n")
+        };
+        let sent: String = self.sent.iter().map(line).collect();
+        format!("{sent}  {:?}\n", self.verdicts)
     }
 }
 
