@@ -67,7 +67,8 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     pub(crate) news: List<NEWS>,
     /// Remotes whose record is to be written.
     pub(crate) records: List<RECORDS>,
-    /// Remotes that never proved their keys, oldest first.
+    /// Remotes that never proved their keys and that the host did not ask for, oldest first: who
+    /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
 
@@ -350,6 +351,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.token = token;
             remote.told = true;
         }
+        self.remotes.unlink(&mut self.unproven, slot); // no stranger displaces it
         self.remotes
             .handle_of(slot)
             .map(RemoteId)

@@ -2,6 +2,7 @@
 
 mod basics;
 mod delivery;
+mod nack;
 mod trust;
 mod world;
 

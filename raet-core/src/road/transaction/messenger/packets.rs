@@ -93,6 +93,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             interval: remote.path.trip.patience(&self.config.timers.messenger),
             redo: Instant::NEVER,
             probe: None,
+            nacked: None,
         });
         self.outbox.push_back(&mut remote.open, out);
         self.outbox.push_back(&mut remote.sendable, out);
