@@ -73,7 +73,8 @@ intended! {
     "message-resend-split" "main": "-message/nack'", "-message/nack' again",
         "+message/done' again" => H5_DONE;
     "message-stale-ack" "main": "-message/nack'", "+message/done' again" => H5_DONE;
-    "message-lost-done" "other": "confirmed 3 not 0" => H5_NACK;
+    "message-lost-done" "other": "+alive/request", "+alive/request again" => H5_NACK;
+    "message-unallowed" "other": "+alive/request", "+alive/request again" => H5_NACK;
     "message-lost-done" "other": "-message/message again", "+message/message again" => FURTHEST;
     "message-burst-lost" "other": "-message/message again" => WINDOW;
     "message-burst-lost" "other": "+message/message again" => FURTHEST;
@@ -100,8 +101,8 @@ const H3: &str = "H3: a reject or renew is reported and erases nothing; the host
 const H4: &str = "H4: what is held stays until an allow proves otherwise; a join that is open unjoins \
     nobody, and the recorded peer, refused, does not go on";
 const H5_DONE: &str = "H5: a repeat of a finished message is answered with done";
-const H5_NACK: &str =
-    "H5: after all was sent and repeated, a nack of 0.6.8 can only mean delivered";
+const H5_NACK: &str = "H5: what a nack of 0.6.8 meant shows in whether the peer still has the \
+    session, so it is asked for a sign of life, which its recording does not hold";
 const H7: &str = "H7: a repeat draws its answer again";
 const H9_JOINENT: &str = "H9: a joinent repeats its response only on a repeated request";
 const H9_RESEND: &str = "H9: one datagram draws one resend packet at most";
