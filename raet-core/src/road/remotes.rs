@@ -229,12 +229,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Puts a remote where its state belongs: its next deadline, and the queue of those with a
     /// packet to make. To be called after every change of one.
     pub(crate) fn settle(&mut self, slot: u32) {
-        let Some(remote) = self.remotes.at(slot) else {
+        // Whatever has just ended: a remote that somebody wants is never left without a next step.
+        if self
+            .remotes
+            .at(slot)
+            .is_some_and(|r| !r.gone && !r.busy() && r.life.next == Instant::NEVER)
+        {
+            self.plan(self.now, slot);
+        }
+        let Some(remote) = self.remotes.at(slot).filter(|r| !r.gone) else {
             return;
         };
-        if remote.gone {
-            return;
-        }
         let handshake = remote.allow.and_then(|h| self.handshakes.at(h));
         let due = remote.deadline(handshake.map(|h| h.clock.next()));
         let ready = remote.join.as_ref().is_some_and(|j| j.clock().send)

@@ -33,7 +33,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        if remote.alive.is_some() || remote.join.is_some() || remote.allow.is_some() {
+        if remote.busy() {
             return;
         }
         if !remote.joined || remote.session.is_none() {
