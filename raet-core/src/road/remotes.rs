@@ -109,6 +109,30 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         );
     }
 
+    /// Gives a remote another name. The record of the old one goes, for which a slot is needed until
+    /// that is polled: false, and nothing changes, if there is none.
+    pub(crate) fn rename(&mut self, slot: u32, name: &Name) -> bool {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return false;
+        };
+        if remote.recorded && remote.name != *name {
+            self.births += 1;
+            let address = remote.path.address;
+            let mut old = Remote::new(self.births, 0, address, remote.sid, self.now);
+            old.name = remote.name.clone();
+            old.gone = true;
+            let Ok(old) = self.remotes.insert(old) else {
+                return false;
+            };
+            self.record(old.slot());
+            if let Some(remote) = self.remotes.at_mut(slot) {
+                remote.recorded = false;
+            }
+        }
+        self.set_name(slot, name);
+        true
+    }
+
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
