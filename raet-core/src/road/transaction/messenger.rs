@@ -80,7 +80,16 @@ pub(crate) struct Outgoing<C: Crypto> {
     sealed: Option<C::BoxKey>,
     /// Some of it has left, in this session or an earlier one.
     sent: bool,
+    /// All of it has left in an earlier session: it may have arrived then.
+    sent_whole: bool,
     state: State,
+}
+
+impl<C: Crypto> Outgoing<C> {
+    /// Every segment has left in this session.
+    fn all_sent(&self) -> bool {
+        matches!(&self.state, State::Open(flight) if flight.next == flight.plan.count)
+    }
 }
 
 enum State {
@@ -175,6 +184,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             number: 0,
             sealed: None,
             sent: false,
+            sent_whole: false,
             state: State::Waiting,
         };
         let inserted = self
@@ -239,46 +249,54 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         misseds: Option<&Misseds>,
     ) -> Verdict {
-        match head.packet {
+        let fresh = match head.packet {
             PacketKind::Done => {
                 self.sample(now, slot, out);
                 self.stats.messages_out += 1;
                 self.end_message(now, out, Outcome::Delivered);
+                true
             }
             PacketKind::Nack => {
                 let outcome = self.meaning_of_nack(slot, out, head.order);
                 self.end_message(now, out, outcome);
+                true
             }
             PacketKind::Ack => {
                 self.sample(now, slot, out);
-                self.advance(now, slot, out, head.segment.saturating_add(1), None);
+                self.advance(now, slot, out, head.segment.saturating_add(1), None)
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
                     return self.stats.drop(Reason::Body);
                 };
                 let first = misseds.iter().map(u32::from).min().unwrap_or(0);
-                self.advance(now, slot, out, first, Some(misseds));
+                self.advance(now, slot, out, first, Some(misseds))
             }
             _ => return self.stats.drop(Reason::Unexpected),
+        };
+        if fresh {
+            self.heard(now, slot);
         }
-        self.heard(now, slot);
         Verdict::Taken
     }
 
     /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
     /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
-    /// neither lacks a part nor the session. A segment that was never sent means surely no.
+    /// neither lacks a part nor the session. A segment that was never sent, in no session, means
+    /// surely no.
     fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
         let certain = self
             .remotes
             .at(slot)
             .and_then(|r| r.session.as_ref())
             .is_some_and(|s| s.certain);
-        let all_sent = match self.outbox.at(out).map(|m| &m.state) {
-            Some(State::Open(flight)) => flight.next == flight.plan.count,
-            _ => false,
+        let Some(message) = self.outbox.at(out) else {
+            return Outcome::Unknown(Doubt::Nacked);
         };
+        let all_sent = message.all_sent();
+        if message.sent_whole && !(all_sent && certain && reason == 0) {
+            return Outcome::Unknown(Doubt::Nacked); // it may have arrived in an earlier session
+        }
         match (reason, all_sent, certain) {
             (no::REFUSED, ..) | (0, false, _) => Outcome::Failed(Failure::Refused),
             (0, true, true) => Outcome::Delivered,
@@ -298,7 +316,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// All segments before `confirmed` have arrived; `misseds` have not.
+    /// All segments before `confirmed` have arrived; `misseds` have not. True: that was not known
+    /// before, so the answer is no recording of an older one (H2).
     fn advance(
         &mut self,
         now: Instant,
@@ -306,21 +325,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         out: u32,
         confirmed: u32,
         misseds: Option<&Misseds>,
-    ) {
+    ) -> bool {
         let share = self.share(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
+            return false;
         };
         let Some(message) = self.outbox.at_mut(out) else {
-            return;
+            return false;
         };
         let State::Open(flight) = &mut message.state else {
-            return;
+            return false;
         };
         flight.heard = true;
         flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
-        if confirmed > flight.confirmed {
+        let fresh = confirmed > flight.confirmed;
+        if fresh {
             remote.in_flight = remote
                 .in_flight
                 .saturating_sub(confirmed - flight.confirmed);
@@ -339,11 +359,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        flight.redo = now + flight.interval;
+        if fresh || flight.asked > 0 {
+            flight.redo = now + flight.interval;
+        }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
         }
         self.set_due_out(out);
+        fresh
     }
 
     // ---- ends ----------------------------------------------------------------------------------
@@ -462,6 +485,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.end_message(now, out, Outcome::Unknown(Doubt::SessionChanged));
                 continue;
             }
+            message.sent_whole |= message.all_sent();
             if let State::Open(flight) = core::mem::replace(&mut message.state, State::Waiting) {
                 remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
                 self.out_by_id
