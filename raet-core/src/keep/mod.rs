@@ -24,6 +24,9 @@ pub enum Record {
     Forgotten(Name),
     /// A role.
     Role(RoleRecord),
+    /// A role is gone that nobody judged or proved and no remote bears any more: its record may go.
+    /// Without this, every stranger that ever asked to join would stay in the keep.
+    ForgottenRole(Name),
 }
 
 /// What an estate keeps of itself.

@@ -454,8 +454,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Ok(Route::Alivent { fresh: true });
         };
         session_fits(remote.rsid, session.least, session.pinned, head.session)?;
-        let fresh =
-            remote.rsid != head.session || remote.window.look(head.transaction_id) == Look::New;
+        let fresh = if remote.rsid == head.session {
+            remote.window.look(head.transaction_id) == Look::New
+        } else {
+            remote.rsid == 0 || at_or_after(head.session, remote.rsid)
+        };
         Ok(Route::Alivent { fresh })
     }
 

@@ -86,7 +86,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// All roles, in an order without meaning.
     pub fn roles(&self) -> impl Iterator<Item = RoleInfo> {
         (0..self.roles.slots()).filter_map(|slot| {
-            let role = self.roles.at(slot)?;
+            let role = self.roles.at(slot).filter(|r| !r.gone)?;
             Some(RoleInfo {
                 name: role.name.clone(),
                 status: role.status,

@@ -1,6 +1,7 @@
 //! Deadlines: what is due and when; who is asked for a sign of life, and who is reached again after
 //! silence (hardening: H10).
 
+use super::remote::Remote;
 use super::stack::RoadStack;
 use crate::config::Presence;
 use crate::crypto::Crypto;
@@ -102,8 +103,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         remote.life.next = Instant::NEVER;
-        if remote.gone || remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some()
-        {
+        if remote.gone || remote.busy() {
             return;
         }
         if let Some(Presence { interim, .. }) = presence
@@ -134,10 +134,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             (true, _, n) if n % 2 == 1 => self.start_join(now, slot, false),
             _ => self.start_allow(now, slot),
         }
-        let started = self
-            .remotes
-            .at(slot)
-            .is_some_and(|r| r.join.is_some() || r.allow.is_some() || r.alive.is_some());
+        let started = self.remotes.at(slot).is_some_and(Remote::busy);
         if !started
             && self
                 .remotes
@@ -167,8 +164,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        let busy = remote.join.is_some() || remote.allow.is_some() || remote.alive.is_some();
-        remote.life.next = if busy || !wants {
+        remote.life.next = if remote.busy() || !wants {
             Instant::NEVER
         } else if remote.session.is_none() || remote.life.failures > 0 {
             now + remote.life.interval

@@ -203,6 +203,21 @@ impl<C: Crypto> Remote<C> {
         self.session.as_ref().is_some_and(|s| s.confirmed)
     }
 
+    /// A join is open that must end before anything else is tried. One that a peer began about a
+    /// remote that was proven does not count: anyone can begin it (H4).
+    pub(crate) fn joining(&self) -> bool {
+        match self.join {
+            Some(Join::Joiner(_)) => true,
+            Some(Join::Joinent(_)) => !self.proven,
+            None => false,
+        }
+    }
+
+    /// A transaction is open that will tell how the remote is.
+    pub(crate) fn busy(&self) -> bool {
+        self.joining() || self.allow.is_some() || self.alive.is_some()
+    }
+
     pub(crate) fn take_ti(&mut self) -> u32 {
         let ti = self.next_ti;
         self.next_ti = super::session::next_id(ti);

@@ -109,6 +109,30 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         );
     }
 
+    /// Gives a remote another name. The record of the old one goes, for which a slot is needed until
+    /// that is polled: false, and nothing changes, if there is none.
+    pub(crate) fn rename(&mut self, slot: u32, name: &Name) -> bool {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return false;
+        };
+        if remote.recorded && remote.name != *name {
+            self.births += 1;
+            let address = remote.path.address;
+            let mut old = Remote::new(self.births, 0, address, remote.sid, self.now);
+            old.name = remote.name.clone();
+            old.gone = true;
+            let Ok(old) = self.remotes.insert(old) else {
+                return false;
+            };
+            self.record(old.slot());
+            if let Some(remote) = self.remotes.at_mut(slot) {
+                remote.recorded = false;
+            }
+        }
+        self.set_name(slot, name);
+        true
+    }
+
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
@@ -229,12 +253,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Puts a remote where its state belongs: its next deadline, and the queue of those with a
     /// packet to make. To be called after every change of one.
     pub(crate) fn settle(&mut self, slot: u32) {
-        let Some(remote) = self.remotes.at(slot) else {
+        // Whatever has just ended: a remote that somebody wants is never left without a next step.
+        if self
+            .remotes
+            .at(slot)
+            .is_some_and(|r| !r.gone && !r.busy() && r.life.next == Instant::NEVER)
+        {
+            self.plan(self.now, slot);
+        }
+        let Some(remote) = self.remotes.at(slot).filter(|r| !r.gone) else {
             return;
         };
-        if remote.gone {
-            return;
-        }
         let handshake = remote.allow.and_then(|h| self.handshakes.at(h));
         let due = remote.deadline(handshake.map(|h| h.clock.next()));
         let ready = remote.join.as_ref().is_some_and(|j| j.clock().send)

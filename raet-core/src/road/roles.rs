@@ -23,6 +23,10 @@ pub(crate) struct Role<C: Crypto> {
     /// Other keys that were offered and not accepted.
     pub(crate) offered: Option<PublicKeys>,
     pub(crate) remotes: u32,
+    /// A record of it was handed out.
+    pub(crate) recorded: bool,
+    /// Dropped; only the word to the keep holds the slot.
+    pub(crate) gone: bool,
 }
 
 /// What became of keys that a join brought.
@@ -110,6 +114,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         role.judged = kept.judged;
         role.keys = kept.keys;
         role.key = Some(key);
+        role.recorded = true;
         Ok(())
     }
 
@@ -128,6 +133,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             key: None,
             offered: None,
             remotes: 0,
+            recorded: false,
+            gone: false,
         };
         let handle = self.roles.insert(role).ok()?;
         if self.role_by_name.insert(hash, handle.slot()) {
@@ -216,9 +223,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         role.remotes = role.remotes.saturating_sub(1);
         if role.remotes == 0 && !role.judged && !role.proven {
             let hash = self.hash.hash(role.name.as_bytes());
+            role.gone = true;
+            let recorded = role.recorded;
             self.role_by_name.remove(hash, slot);
-            self.roles.unlink(&mut self.role_records, slot);
             self.roles.unlink(&mut self.role_news, slot);
+            if recorded {
+                self.record_role(slot);
+                return;
+            }
+            self.roles.unlink(&mut self.role_records, slot);
             if let Some(handle) = self.roles.handle_of(slot) {
                 self.roles.remove(handle);
             }

@@ -222,7 +222,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Record::Estate(EstateRecord { sessions }) => self.raise_first_session(sessions),
             Record::Role(role) => self.restore_role(role)?,
             Record::Remote(kept) => self.restore_remote(now, &kept)?,
-            Record::Forgotten(_) => {}
+            Record::Forgotten(_) | Record::ForgottenRole(_) => {}
         }
         Ok(())
     }
@@ -527,7 +527,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     fn remotes_role_record(&mut self) -> Option<Record> {
         let slot = self.roles.pop_front(&mut self.role_records)?;
-        let role = self.roles.at(slot)?;
+        let role = self.roles.at_mut(slot)?;
+        role.recorded = true;
+        if role.gone {
+            let role = self.roles.remove(self.roles.handle_of(slot)?)?;
+            return Some(Record::ForgottenRole(role.name));
+        }
         Some(Record::Role(RoleRecord {
             name: role.name.clone(),
             status: role.status,

@@ -62,10 +62,11 @@ fn keep(records: &mut Vec<Record>, record: Record) {
         (Record::Remote(a), Record::Remote(b)) => a.name == b.name,
         (Record::Remote(a), Record::Forgotten(b)) => a.name == *b,
         (Record::Role(a), Record::Role(b)) => a.name == b.name,
+        (Record::Role(a), Record::ForgottenRole(b)) => a.name == *b,
         _ => false,
     };
     records.retain(|held| !same(held));
-    if !matches!(record, Record::Forgotten(_)) {
+    if !matches!(record, Record::Forgotten(_) | Record::ForgottenRole(_)) {
         records.push(record);
     }
 }

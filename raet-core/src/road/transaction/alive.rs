@@ -9,6 +9,7 @@
 
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
+use crate::road::session::Window;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
 use crate::stats::{Reason, Verdict};
@@ -33,7 +34,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        if remote.alive.is_some() || remote.join.is_some() || remote.allow.is_some() {
+        if remote.busy() {
             return;
         }
         if !remote.joined || remote.session.is_none() {
@@ -124,6 +125,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.answer(Some(slot), to, head, packet, 0);
         if !fresh {
             return Verdict::Repeated;
+        }
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.session.is_some()
+            && remote.rsid != head.session
+        {
+            // The first that it begins after its allow: from now on a repeat is known as one.
+            remote.rsid = head.session;
+            remote.window = Window::new();
         }
         self.heard_in_session(now, slot, head);
         if packet == PacketKind::Ack {

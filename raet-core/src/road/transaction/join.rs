@@ -84,17 +84,19 @@ pub(crate) struct JoinPacket {
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// What both roles do when a join is complete.
-    fn complete_join(&mut self, now: Instant, slot: u32, vacuous: bool) {
+    fn complete_join(&mut self, slot: u32, vacuous: bool) {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
+        let news = !remote.joined || !remote.proven;
         remote.joined = true;
         if vacuous && !remote.proven {
             remote.rsid = 0;
         }
-        self.record(slot);
+        if news {
+            self.record(slot);
+        }
         self.tell(slot, RemoteEvent::Joined);
-        self.plan(now, slot);
     }
 
     /// A join ends without success. What was held stays; a remote that was made for it goes.

@@ -151,19 +151,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.rsid = head.session;
             remote.window = Window::new();
         }
-        remote.window.heard(now, head.transaction_id);
-        let verdict = match remote.window.look(head.transaction_id) {
+        let look = remote.window.look(head.transaction_id);
+        if matches!(look, Look::New | Look::Open | Look::Ahead) {
+            remote.window.heard(now, head.transaction_id);
+        }
+        let verdict = match look {
             // H5; one that was just taken has its done on the way.
             Look::Done
                 if self
                     .incoming(slot, head.session, head.transaction_id)
                     .is_some() =>
             {
-                return Verdict::Repeated;
+                Verdict::Repeated
             }
             Look::Done => {
                 self.answer(Some(slot), to, head, PacketKind::Done, 0); // H5
-                return Verdict::Repeated;
+                Verdict::Repeated
             }
             Look::Below => {
                 self.answer(Some(slot), to, head, PacketKind::Nack, no::PASSED); // H5
@@ -173,8 +176,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Look::Ahead => self.stats.drop(Reason::Ahead),
             Look::New | Look::Open => self.take_segment(now, slot, frame, data),
         };
-        self.confirm(now, slot, false);
-        self.heard(now, slot);
+        // What was not acted on may be a recording: it tells nothing of the peer (H2).
+        if verdict == Verdict::Taken {
+            self.confirm(now, slot, false);
+            self.heard(now, slot);
+        }
         verdict
     }
 
@@ -183,7 +189,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let incoming = match self.incoming(slot, head.session, head.transaction_id) {
             Some(incoming) => incoming,
             None if head.segments == 1 => return self.take_single(slot, frame, data),
-            None => match self.open_incoming(now, slot, head) {
+            None => match self.open_incoming(now, slot, frame) {
                 Ok(incoming) => incoming,
                 Err(reason) => return self.stats.drop(reason),
             },
@@ -231,8 +237,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// Begins to put a message together. Its bytes are counted as declared (H9).
-    fn open_incoming(&mut self, now: Instant, slot: u32, head: &Head) -> Result<u32, Reason> {
-        let shape = Shape::new(head.coat_len, head.segments).map_err(|_| Reason::Segment)?;
+    fn open_incoming(&mut self, now: Instant, slot: u32, frame: &Frame) -> Result<u32, Reason> {
+        let head = &frame.head;
+        let mut shape = Shape::new(head.coat_len, head.segments).map_err(|_| Reason::Segment)?;
+        // What its own first packet does not fit would wait for nothing.
+        shape
+            .place(head.segment, frame.coat().len())
+            .map_err(|_| Reason::Segment)?;
         let coat_len = head.coat_len as usize;
         if coat_len > self.limits.message + MESSAGE_OVERHEAD {
             return Err(Reason::Segment);
@@ -382,9 +393,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Verdict {
         if self.inbox.at(incoming).is_some_and(Incoming::is_partial) {
             self.drop_incoming(incoming, true);
+            self.heard(now, slot);
+            return Verdict::Taken;
         }
-        self.heard(now, slot);
-        Verdict::Taken
+        Verdict::Repeated // it is whole already, and will be delivered
     }
 
     /// The open message of this transaction.

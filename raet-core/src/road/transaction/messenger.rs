@@ -82,7 +82,16 @@ pub(crate) struct Outgoing<C: Crypto> {
     sealed: Option<C::BoxKey>,
     /// Some of it has left, in this session or an earlier one.
     sent: bool,
+    /// All of it has left in an earlier session: it may have arrived then.
+    sent_whole: bool,
     state: State,
+}
+
+impl<C: Crypto> Outgoing<C> {
+    /// Every segment has left in this session.
+    fn all_sent(&self) -> bool {
+        matches!(&self.state, State::Open(flight) if flight.next == flight.plan.count)
+    }
 }
 
 enum State {
@@ -182,6 +191,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             number: 0,
             sealed: None,
             sent: false,
+            sent_whole: false,
             state: State::Waiting,
         };
         let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
@@ -248,27 +258,33 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         misseds: Option<&Misseds>,
     ) -> Verdict {
-        match head.packet {
+        let fresh = match head.packet {
             PacketKind::Done => {
                 self.sample(now, slot, out);
                 self.stats.messages_out += 1;
                 self.end_message(now, out, Outcome::Delivered);
+                true
             }
-            PacketKind::Nack => self.on_nack(now, slot, out, head.order),
+            PacketKind::Nack => {
+                self.on_nack(now, slot, out, head.order);
+                true
+            }
             PacketKind::Ack => {
                 self.sample(now, slot, out);
-                self.advance(now, slot, out, head.segment.saturating_add(1), None);
+                self.advance(now, slot, out, head.segment.saturating_add(1), None)
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
                     return self.stats.drop(Reason::Body);
                 };
                 let first = misseds.iter().map(u32::from).min().unwrap_or(0);
-                self.advance(now, slot, out, first, Some(misseds));
+                self.advance(now, slot, out, first, Some(misseds))
             }
             _ => return self.stats.drop(Reason::Unexpected),
+        };
+        if fresh {
+            self.heard(now, slot);
         }
-        self.heard(now, slot);
         Verdict::Taken
     }
 
@@ -284,7 +300,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// All segments before `confirmed` have arrived; `misseds` have not.
+    /// All segments before `confirmed` have arrived; `misseds` have not. True: that was not known
+    /// before, so the answer is no recording of an older one (H2).
     fn advance(
         &mut self,
         now: Instant,
@@ -292,24 +309,25 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         out: u32,
         confirmed: u32,
         misseds: Option<&Misseds>,
-    ) {
+    ) -> bool {
         let share = self.share(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
+            return false;
         };
         let Some(message) = self.outbox.at_mut(out) else {
-            return;
+            return false;
         };
         let State::Open(flight) = &mut message.state else {
-            return;
+            return false;
         };
         if flight.nacked.is_some() {
-            return; // older than the nack
+            return false; // older than the nack
         }
         flight.heard = true;
         flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
-        if confirmed > flight.confirmed {
+        let fresh = confirmed > flight.confirmed;
+        if fresh {
             remote.in_flight = remote
                 .in_flight
                 .saturating_sub(confirmed - flight.confirmed);
@@ -328,13 +346,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        if flight.nacked.is_none() {
+        if flight.nacked.is_none() && (fresh || flight.asked > 0) {
             flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
         }
         self.set_due_out(out);
+        fresh
     }
 
     // ---- ends ----------------------------------------------------------------------------------
@@ -456,6 +475,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.end_message(now, out, Outcome::Unknown(Doubt::SessionChanged));
                 continue;
             }
+            message.sent_whole |= message.all_sent();
             if let State::Open(flight) = core::mem::replace(&mut message.state, State::Waiting) {
                 remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
                 self.out_by_id

@@ -19,7 +19,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at(slot) else {
             return;
         };
-        if remote.join.is_some() || remote.allow.is_some() {
+        if remote.joining() || remote.allow.is_some() {
             return;
         }
         if !remote.joined {

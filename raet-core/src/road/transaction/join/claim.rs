@@ -88,14 +88,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if offer.status == Status::Rejected {
             return Err(JoinFailure::RejectedHere);
         }
-        let address = claim
-            .from
-            .or_else(|| self.remotes.at(slot).map(|r| r.path.address));
-        let Some(address) = address else {
-            return Err(JoinFailure::Malformed);
+        let Some(remote) = self.remotes.at(slot).filter(|r| !r.gone) else {
+            self.leave_role(offer.role); // it had to make room for the role itself
+            return Err(JoinFailure::Refused);
         };
+        let address = claim.from.unwrap_or(remote.path.address);
         if !proven {
-            self.set_name(slot, &body.name);
+            if !self.rename(slot, &body.name) {
+                return Err(JoinFailure::Refused);
+            }
             self.set_role(slot, Some(offer.role));
             let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
             if held != Some((address, claim.far)) {

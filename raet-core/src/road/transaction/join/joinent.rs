@@ -24,7 +24,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         body: &[u8],
     ) -> Verdict {
         if head.packet == PacketKind::Request {
-            return self.on_request(now, from, head, body);
+            let (slot, verdict) = self.on_request(now, from, head, body);
+            if let Some(slot) = slot {
+                self.settle(slot);
+            }
+            return verdict;
         }
         let slot = if head.destination == 0 {
             self.joining_from(from, head.source)
@@ -42,7 +46,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             _ => return self.stats.drop(Reason::NoTransaction),
         };
-        match head.packet {
+        let verdict = match head.packet {
             // H12: an ack counts only after a response.
             PacketKind::Ack if joinent.responded() => {
                 self.complete_joinent(now, slot);
@@ -65,7 +69,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 Verdict::Taken
             }
             _ => self.stats.drop(Reason::Unexpected),
-        }
+        };
+        self.settle(slot);
+        verdict
     }
 
     /// The remote with an open vacuous join from this source.
@@ -91,33 +97,42 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(Join::Joinent(joinent)) = remote.join.take() else {
             return;
         };
-        // The joiner goes on to its allow; only if it does not, we do.
-        remote.life.interval = self.config.timers.retry.redo_min;
-        self.complete_join(now, slot, joinent.vacuous);
+        // What was proven is pursued as before: whoever joined may be anyone (H4).
+        let proven = remote.proven;
+        if !proven {
+            // The joiner goes on to its allow; only if it does not, we do.
+            remote.life.interval = self.config.timers.retry.redo_min;
+        }
+        self.complete_join(slot, joinent.vacuous);
+        if !proven {
+            self.plan(now, slot);
+        }
     }
 
-    pub(super) fn on_request(
+    /// What became of a request, and the remote that it is about.
+    fn on_request(
         &mut self,
         now: Instant,
         from: SocketAddr,
         head: &Head,
         body: &[u8],
-    ) -> Verdict {
+    ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
             if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                 j.clock.again();
             }
-            return Verdict::Repeated;
+            return (Some(slot), Verdict::Repeated);
         }
         let Ok(body) = JoinBody::parse(head.body, body, false) else {
-            return self.stats.drop(Reason::Body);
+            return (None, self.stats.drop(Reason::Body));
         };
-        match self.take_request(now, from, head, &body) {
-            Ok((slot, status)) => {
+        let (slot, judged) = self.take_request(now, from, head, &body);
+        let verdict = match (slot, judged) {
+            (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
                 let Some(remote) = self.remotes.at_mut(slot) else {
-                    return Verdict::Taken;
+                    return (None, Verdict::Taken);
                 };
                 if let Some(session) = &mut remote.session {
                     session.certain = false;
@@ -134,15 +149,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     self.record(slot);
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
-                self.settle(slot);
                 Verdict::Taken
             }
-            Err(No::Silent(reason)) => self.stats.drop(reason),
-            Err(No::Told(packet, reason)) => {
+            (None, Ok(_)) => self.stats.drop(Reason::Full),
+            (_, Err(No::Silent(reason))) => self.stats.drop(reason),
+            (_, Err(No::Told(packet, reason))) => {
                 self.answer(None, from, head, packet, 0);
                 self.stats.drop(reason)
             }
-        }
+        };
+        (slot, verdict)
     }
 
     pub(super) fn same_request(&self, from: SocketAddr, head: &Head) -> Option<u32> {
@@ -169,21 +185,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         from: SocketAddr,
         head: &Head,
         body: &JoinBody,
-    ) -> Result<(u32, Status), No> {
+    ) -> (Option<u32>, Result<Status, No>) {
         let vacuous = head.destination == 0;
-        let reject = |reason| No::Told(PacketKind::Reject, reason);
+        let reject = |reason| (None, Err(No::Told(PacketKind::Reject, reason)));
         if vacuous && !self.config.main {
-            return Err(reject(Reason::Unexpected));
+            return reject(Reason::Unexpected);
         }
         if self.is_self(body) {
-            return Err(reject(Reason::Impostor));
+            return reject(Reason::Impostor);
         }
-        let (slot, new) = self.requested(now, from, head, body)?;
+        let (slot, new) = match self.requested(now, from, head, body) {
+            Ok(found) => found,
+            Err(no) => return (None, Err(no)),
+        };
         let outcome = self.take_known_request(now, slot, new, from, head, body);
         if new && outcome.is_err() {
             self.remove_remote(now, slot);
         }
-        outcome.map(|status| (slot, status))
+        (Some(slot), outcome)
     }
 
     pub(super) fn take_known_request(

@@ -21,7 +21,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        if remote.join.is_some() {
+        // A peer's join gives way where it blocks nothing: it may be anyone's (H4).
+        if remote.joining() {
             return;
         }
         remote.join_attempts = remote.join_attempts.wrapping_add(1);
@@ -210,7 +211,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         });
         let ack = self.join_head(slot, joiner.vacuous, joiner.ti, PacketKind::Ack);
         self.reply(Some(slot), address, ack);
-        self.complete_join(now, slot, joiner.vacuous);
+        self.complete_join(slot, joiner.vacuous);
+        self.plan(now, slot);
         if self.config.cascade || self.wants(slot) {
             let target = match self.remotes.at(slot).and_then(|r| r.candidate) {
                 Some(c) if c.address == address => Target::Candidate,

@@ -30,7 +30,10 @@ pub(super) struct Nacked {
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// A nack for an open message, its signature proven.
     pub(super) fn on_nack(&mut self, now: Instant, slot: u32, out: u32, reason: u32) {
+        // What was sent whole in an earlier session may have arrived in it.
+        let earlier = self.outbox.at(out).is_some_and(|m| m.sent_whole);
         match reason {
+            no::REFUSED if earlier => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
             no::REFUSED => self.end_message(now, out, Outcome::Failed(Failure::Refused)),
             no::PASSED => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
             _ => self.hold(slot, out),
@@ -44,6 +47,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let Some(Outgoing {
             state: State::Open(flight),
+            sent_whole,
             ..
         }) = self.outbox.at_mut(out)
         else {
@@ -54,8 +58,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         // A copy that came after all the others was nacked because they were taken; a segment that
         // never left was surely not.
-        let held = if flight.next < flight.plan.count {
+        let held = if flight.next < flight.plan.count && !*sent_whole {
             Outcome::Failed(Failure::Refused)
+        } else if flight.next < flight.plan.count {
+            Outcome::Unknown(Doubt::Nacked)
         } else if flight.repeated {
             Outcome::Delivered
         } else {
