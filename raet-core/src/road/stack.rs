@@ -352,7 +352,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.told = true;
         }
         self.remotes.unlink(&mut self.unproven, slot); // no stranger displaces it
-        self.settle(slot);
         self.remotes
             .handle_of(slot)
             .map(RemoteId)
