@@ -2,4 +2,6 @@
 
 pub mod interop;
 pub mod live;
+pub mod replay;
+pub mod scripted;
 pub mod vectors;

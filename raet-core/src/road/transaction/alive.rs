@@ -89,9 +89,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             PacketKind::Reject => self.went(now, slot),
             PacketKind::Unjoined => self.on_unjoined(now, slot),
             PacketKind::Unallowed => {
-                if let Some(remote) = self.remotes.at_mut(slot) {
-                    remote.session = None;
-                }
+                self.lose_session(now, slot);
                 self.start_allow(now, slot);
             }
             _ => {

@@ -184,15 +184,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent: false,
             state: State::Waiting,
         };
-        let inserted = self
-            .outbox
-            .insert(message)
-            .ok()
-            .filter(|h| self.due_out.reserve(h.slot()));
-        let (Some(handle), Some(remote)) = (inserted, self.remotes.at_mut(slot)) else {
+        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
+        if !self.due_out.reserve(handle.slot()) {
+            // An allocator's refusal: as full.
+            self.outbox.remove(handle);
+            self.bodies.give(body);
+            return Err(SendError::Full);
+        }
         self.outbox_bytes += bytes;
         if let Some(room) = self.bodies.get_mut(body).get_mut(16..16 + len) {
             fill(room);
@@ -326,7 +328,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        flight.redo = now + flight.interval;
+        if flight.nacked.is_none() {
+            flight.redo = now + flight.interval;
+        }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
         }

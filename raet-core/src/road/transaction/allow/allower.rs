@@ -154,6 +154,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             remote.joined = false;
         }
+        self.lose_session(now, slot);
         self.start_join(now, slot, false);
     }
 
