@@ -1,5 +1,6 @@
 //! The table of remotes and its indexes: how one comes, changes its name, address or role, and goes.
 
+use core::cell::Cell;
 use core::net::SocketAddr;
 
 use super::path::address_bytes;
@@ -11,6 +12,9 @@ use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
 use crate::storage::{Index, Storage};
 use crate::time::Instant;
 use crate::wire::Name;
+
+/// Remotes at one address and port that never proved their keys and that the host did not ask for.
+const STRANGERS_AT_ONE_ADDRESS: u32 = 4;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn by_near(&self, near: u32) -> Option<u32> {
@@ -75,6 +79,25 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.remotes.push_back(&mut self.unproven, slot);
         Some(slot)
+    }
+
+    /// Strangers at one address share few places: the oldest of them goes for a new one. So nobody
+    /// fills the table from one socket, and a look-up by address meets few that are no match.
+    pub(crate) fn make_room_at(&mut self, address: SocketAddr) {
+        let count = Cell::new(0);
+        let oldest = Cell::new(u64::MAX);
+        self.by_address(address, |r| {
+            if !r.proven && !r.life.wanted {
+                count.set(count.get() + 1);
+                oldest.set(oldest.get().min(r.birth));
+            }
+            false
+        });
+        if count.get() >= STRANGERS_AT_ONE_ADDRESS
+            && let Some(slot) = self.by_address(address, |r| r.birth == oldest.get())
+        {
+            self.evict(slot);
+        }
     }
 
     /// A near uid that no remote has: random, so that a stranger cannot guess it (H3).
@@ -201,6 +224,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.session = None;
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
+        if remote.proven {
+            // Its peer may come back and remember: no session id is used twice (H8).
+            let sid = remote.sid;
+            self.raise_first_session(sid);
+        }
         self.drop_candidate(slot);
         self.close_handshake(slot);
         self.end_messages(now, slot, |sent| {
