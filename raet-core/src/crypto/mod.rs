@@ -118,7 +118,7 @@ pub struct Check<'a, C: Crypto + ?Sized> {
     pub ok: bool,
 }
 
-/// The primitives of RAET as one suite. Every method but [`draw`](Self::draw) is a function of its
+/// The primitives of RAET as one suite. Every method but the draws is a function of its
 /// arguments alone, and none may take time that depends on a secret.
 pub trait Crypto {
     /// An Ed25519 public key, checked and expanded once.
@@ -193,8 +193,10 @@ pub trait Crypto {
     /// of them.
     fn draw(&self, purpose: Purpose) -> [u8; 32];
 
-    /// An X25519 secret drawn for `purpose`, with no copy left behind.
-    fn draw_secret(&self, purpose: Purpose) -> Self::SecretKey {
+    /// An X25519 secret drawn for `purpose`, with no copy left behind. Drawn once, in the order in
+    /// which allows begin (which polling does not change), so a suite may make it one that nobody can
+    /// draw again.
+    fn draw_secret(&mut self, purpose: Purpose) -> Self::SecretKey {
         self.secret_key(&Zeroizing::new(self.draw(purpose)))
     }
 }

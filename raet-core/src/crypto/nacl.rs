@@ -15,20 +15,28 @@ use super::{Crypto, Purpose, WeakKey};
 /// inputs cannot be told from independent random ones without the seed. So a draw needs no state,
 /// no order among draws matters, and no draw tells anything about another.
 ///
-/// The other side of it: who reads the seed out of memory can compute the short-term secrets of all
-/// sessions of this life, past ones too. Forward secrecy is from life to life, so a host that runs for
-/// years may want to build its engine anew now and then.
+/// Short-term secrets are drawn from a chain of their own that goes on with each of them, by the
+/// same function, and keeps no way back: who reads the memory learns no secret of a session that
+/// was begun before.
 pub struct NaclSuite {
     seed: Zeroizing<[u8; 32]>,
+    /// The key that the next short-term secret is drawn with; gone when it was.
+    chain: Zeroizing<[u8; 32]>,
 }
+
+/// Inputs of the function that no purpose has: their tags are above all others.
+const DRAWS: [u8; 16] = [0xff; 16];
+const CHAIN: [u8; 16] = [0xfe; 16];
 
 impl NaclSuite {
     /// A suite with the given seed: 32 bytes from the operating system's or the board's random
     /// generator, **fresh at each construction** and kept nowhere. A seed used again repeats nonces
     /// and short-term keys, which gives the sessions away.
     pub fn new(seed: &[u8; 32]) -> Self {
+        // The given seed is dropped: neither half leads to the other.
         Self {
-            seed: Zeroizing::new(*seed),
+            seed: hsalsa20(seed, &DRAWS),
+            chain: hsalsa20(seed, &CHAIN),
         }
     }
 }
@@ -131,9 +139,15 @@ impl Crypto for NaclSuite {
     fn draw(&self, purpose: Purpose) -> [u8; 32] {
         *hsalsa20(&self.seed, &purpose.to_bytes())
     }
+
+    fn draw_secret(&mut self, purpose: Purpose) -> NaclSecretKey {
+        let secret = hsalsa20(&self.chain, &purpose.to_bytes());
+        self.chain = hsalsa20(&self.chain, &CHAIN);
+        self.secret_key(&secret)
+    }
 }
 
-fn hsalsa20(key: &[u8; 32], input: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+pub(super) fn hsalsa20(key: &[u8; 32], input: &[u8; 16]) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(salsa20::hsalsa::<U10>(key.into(), input.into()).into())
 }
 

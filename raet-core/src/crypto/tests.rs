@@ -4,6 +4,7 @@ use quickcheck::{Gen, QuickCheck, Testable};
 use zeroize::ZeroizeOnDrop;
 
 use super::hex::{self, HexError};
+use super::nacl::hsalsa20;
 use super::*;
 
 extern crate std;
@@ -353,14 +354,29 @@ fn what_is_drawn_stays_the_same_from_version_to_version() {
     // HSalsa20 of NaCl's own test "core1": the first input of Life is all zeros.
     let seed = bytes("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
     let first = bytes("1b27556473e985d462cd51197a9a46c76009549eac6474f206c4ee0844f68389");
-    assert_eq!(NaclSuite::new(&seed).draw(Purpose::Life), first);
+    assert_eq!(Purpose::Life.to_bytes(), [0; 16]);
+    assert_eq!(*hsalsa20(&seed, &[0; 16]), first);
+}
 
-    let suite = suite();
-    let secret = suite.secret_key(&suite.draw(purpose));
-    assert_eq!(
-        suite.public_key(&suite.draw_secret(purpose)),
-        suite.public_key(&secret)
-    );
+#[test]
+fn a_short_term_secret_cannot_be_drawn_again() {
+    let purpose = Purpose::ShortSecret {
+        remote: 1,
+        attempt: 1,
+    };
+    let (mut one, mut other) = (suite(), suite());
+    let mut drawn = BTreeSet::new();
+    for _ in 0..10 {
+        let public = one.draw_secret(purpose);
+        let public = one.public_key(&public);
+        let same = other.draw_secret(purpose);
+        assert_eq!(
+            public,
+            other.public_key(&same),
+            "the same seed, the same draws"
+        );
+        assert!(drawn.insert(public), "but never the same one twice");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use core::net::SocketAddr;
 
+use super::RemoteId;
 use super::stack::RoadStack;
-use super::{RemoteId, UNPROVEN};
 use crate::crypto::{Crypto, PublicKeys};
 use crate::keep::Status;
 use crate::storage::Storage;
@@ -103,10 +103,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let id = RemoteId(self.remotes.handle_of(slot)?);
         let remote = self.remotes.at(slot).filter(|r| !r.gone)?;
         let role = remote.role.and_then(|r| self.roles.at(r));
-        debug_assert!(
-            remote.proven != self.remotes.is_linked::<UNPROVEN>(slot),
-            "one or the other"
-        );
         Some(RemoteInfo {
             id,
             token: remote.token,

@@ -175,6 +175,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Instant::NEVER
         } else if remote.session.is_none() || remote.life.failures > 0 {
             now + remote.life.interval
+        } else if !remote.nacked.is_empty() {
+            now
         } else if let Some(Presence { period, .. }) = presence
             && !remote.life.reaped
         {

@@ -69,6 +69,8 @@ pub(crate) struct Remote<C: Crypto> {
     pub(crate) open: List<MESSAGES>,
     /// Those of them that have a packet to send now.
     pub(crate) sendable: List<SENDABLE>,
+    /// Those of them that it nacked without saying why, in the order of its nacks.
+    pub(crate) nacked: List<SENDABLE>,
     /// Packets of those that are not confirmed.
     pub(crate) in_flight: u32,
     /// Messages from it.
@@ -187,6 +189,7 @@ impl<C: Crypto> Remote<C> {
             waiting: List::new(),
             open: List::new(),
             sendable: List::new(),
+            nacked: List::new(),
             in_flight: 0,
             arrivals: List::new(),
             answers: List::new(),

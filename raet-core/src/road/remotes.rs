@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use super::path::address_bytes;
 use super::remote::Remote;
 use super::stack::RoadStack;
-use super::{NEWS, READY, RECORDS};
+use super::{NEWS, READY, RECORDS, UNPROVEN};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
 use crate::storage::{Index, Storage};
@@ -85,18 +85,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// fills the table from one socket, and a look-up by address meets few that are no match.
     pub(crate) fn make_room_at(&mut self, address: SocketAddr) {
         let count = Cell::new(0);
-        let oldest = Cell::new(u64::MAX);
-        self.by_address(address, |r| {
-            if !r.proven && !r.life.wanted {
+        let oldest = Cell::new((u64::MAX, 0));
+        let hash = self.hash.hash(&address_bytes(address));
+        self.by_address.find(hash, |slot| {
+            if let Some(remote) = self.remotes.at(slot)
+                && remote.path.address == address
+                && self.remotes.is_linked::<UNPROVEN>(slot)
+            {
                 count.set(count.get() + 1);
-                oldest.set(oldest.get().min(r.birth));
+                oldest.set(oldest.get().min((remote.birth, slot)));
             }
             false
         });
-        if count.get() >= STRANGERS_AT_ONE_ADDRESS
-            && let Some(slot) = self.by_address(address, |r| r.birth == oldest.get())
-        {
-            self.evict(slot);
+        if count.get() >= STRANGERS_AT_ONE_ADDRESS {
+            self.evict(oldest.get().1);
         }
     }
 

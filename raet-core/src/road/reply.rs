@@ -17,10 +17,10 @@ pub(crate) struct Reply {
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
-    /// Queues an answer. Where the queue, this remote's quarter of it, or the half that all strangers
+    /// Queues an answer. Where the queue, this remote's half of it, or the half that all strangers
     /// share is full the answer is left out: its peer asks again.
     pub(crate) fn reply(&mut self, remote: Option<u32>, to: SocketAddr, head: Head) {
-        let share = u16::try_from(self.limits.replies.div_ceil(4)).unwrap_or(u16::MAX);
+        let share = u16::try_from(self.limits.replies.div_ceil(2)).unwrap_or(u16::MAX);
         let held = remote
             .and_then(|slot| self.remotes.at(slot))
             .map_or(0, |r| r.replies);

@@ -67,7 +67,8 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     pub(crate) news: List<NEWS>,
     /// Remotes whose record is to be written.
     pub(crate) records: List<RECORDS>,
-    /// Remotes that never proved their keys, oldest first.
+    /// Remotes that never proved their keys and that the host did not ask for, oldest first: who
+    /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
 
@@ -325,14 +326,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     // ---- commands --------------------------------------------------------------------------
 
-    /// Reaches for the estate at `address`: the remote that is kept there, or a new one. It is
-    /// joined and allowed, and tried again until that succeeds or it is forgotten. `token` comes
-    /// back with every event of it.
+    /// Makes a remote for the estate at `address`, or finds the one kept there, and sends nothing: for
+    /// a host that begins each transaction itself, with [`join`](Self::join),
+    /// [`allow`](Self::allow) and [`alive`](Self::alive). `token` comes back with every event of it.
     ///
     /// # Errors
     ///
     /// When there is no room for another remote, or nothing can be at that address.
-    pub fn connect(
+    pub fn add_remote(
         &mut self,
         now: Instant,
         address: SocketAddr,
@@ -352,14 +353,35 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             remote.token = token;
             remote.told = true;
-            remote.life.wanted = true;
         }
-        self.pursue(now, slot);
-        self.settle(slot);
+        self.remotes.unlink(&mut self.unproven, slot); // no stranger displaces it
         self.remotes
             .handle_of(slot)
             .map(RemoteId)
             .ok_or(ConnectError::Full)
+    }
+
+    /// Reaches for the estate at `address`: the remote that is kept there, or a new one. It is
+    /// joined and allowed, and tried again until that succeeds or it is forgotten. `token` comes
+    /// back with every event of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for another remote, or nothing can be at that address.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        token: u64,
+    ) -> Result<RemoteId, ConnectError> {
+        let remote = self.add_remote(now, address, token)?;
+        let slot = remote.0.slot();
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.life.wanted = true;
+        }
+        self.pursue(self.now, slot);
+        self.settle(slot);
+        Ok(remote)
     }
 
     /// Begins a join. Nothing happens if one is open.

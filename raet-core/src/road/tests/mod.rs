@@ -3,6 +3,7 @@
 mod attack;
 mod basics;
 mod delivery;
+mod nack;
 mod trust;
 mod world;
 

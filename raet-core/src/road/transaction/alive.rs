@@ -80,15 +80,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 if let Some(left) = alive.left {
                     path.trip.sample(now.since(left));
                 }
+                self.explain_nacks(now, slot, alive.ti, true);
                 self.heard(now, slot);
             }
-            PacketKind::Nack | PacketKind::Refuse => self.heard(now, slot),
+            PacketKind::Nack | PacketKind::Refuse => {
+                self.explain_nacks(now, slot, alive.ti, false);
+                self.heard(now, slot);
+            }
             PacketKind::Reject => self.went(now, slot),
             PacketKind::Unjoined => self.on_unjoined(now, slot),
             PacketKind::Unallowed => {
-                if let Some(remote) = self.remotes.at_mut(slot) {
-                    remote.session = None;
-                }
+                self.lose_session(now, slot);
                 self.start_allow(now, slot);
             }
             _ => {

@@ -163,6 +163,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.heard(now, slot);
     }
 
+    /// The peer says, proven, that it has no session: ours is over. What is open waits for the next.
+    pub(crate) fn lose_session(&mut self, now: Instant, slot: u32) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.session = None;
+        }
+        self.reopen_messages(now, slot);
+    }
+
     /// The peer has shown that it holds the session: messages may go.
     pub(crate) fn confirm(&mut self, now: Instant, slot: u32, certain: bool) {
         if let Some(session) = self.remotes.at_mut(slot).and_then(|r| r.session.as_mut()) {

@@ -15,6 +15,8 @@ mod assembly;
 
 use core::ops::Range;
 
+use assembly::Assembly;
+
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
 use crate::road::session::{Look, MessageName, Window, at_or_after};
@@ -23,7 +25,7 @@ use crate::road::transaction::messenger::{id_bytes, no};
 use crate::road::{BodyId, RemoteId};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Index, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::{BodyKind, CoatKind, Frame, Head, Misseds, PacketKind, Shape};
 
 /// A message as the application takes it.
@@ -46,34 +48,41 @@ pub(crate) struct Incoming {
     remote: u32,
     /// Of its first packet: what the answers go by.
     head: Head,
-    /// Its sender's name for it (`Names`), once it is whole; only messages of this implementation
-    /// have one.
-    name: Option<MessageName>,
     body: BodyId,
-    /// The opened body in the buffer, once it is whole.
-    whole: Option<Range<usize>>,
-    shape: Shape,
-    /// Segments that have come.
-    came: u32,
-    /// Every segment before this one has come.
-    expected: u32,
-    /// The highest segment that has come.
-    highest: u32,
-    /// Gaps before this one were asked for, at that time.
-    asked: u32,
-    asked_at: Instant,
-    heard: Instant,
-    interval: Duration,
-    redo: Instant,
+    state: State,
 }
 
-/// A gap is asked for at once when this many later segments have come: fewer may be reordering.
-const REORDERED: u32 = 3;
+enum State {
+    /// Segments are missing.
+    Partial(Assembly),
+    /// It waits for the application: where the opened body lies in the buffer, and its sender's
+    /// name for it, which only messages of this implementation have.
+    Whole {
+        range: Range<usize>,
+        name: Option<MessageName>,
+    },
+    /// The application has it; its sender is to be told.
+    Taken,
+}
 
-/// An ack or resend, ready to be written.
+impl Incoming {
+    fn is_partial(&self) -> bool {
+        matches!(self.state, State::Partial(_))
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole { .. })
+    }
+
+    fn is_whole_under(&self, known: MessageName) -> bool {
+        matches!(self.state, State::Whole { name: Some(name), .. } if name == known)
+    }
+}
+
+/// A done, ack or resend, ready to be written.
 pub(crate) struct AnswerPacket {
     pub(crate) head: Head,
-    /// The gaps; none: an ack.
+    /// The gaps, of a resend.
     pub(crate) misseds: Option<Misseds>,
 }
 
@@ -82,29 +91,32 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// so what is not taken is not lost.
     pub fn poll_message<R>(&mut self, take: impl FnOnce(Message<'_>) -> R) -> Option<R> {
         let incoming = self.inbox.pop_front(&mut self.arrived)?;
-        let held = self.inbox.at(incoming)?;
-        let (slot, head, name) = (held.remote, held.head, held.name);
+        let held = self.inbox.at_mut(incoming)?;
+        let (slot, head, body) = (held.remote, held.head, held.body);
+        let State::Whole { range, name } = core::mem::replace(&mut held.state, State::Taken) else {
+            return None;
+        };
         let handle = self.remotes.handle_of(slot)?;
-        let remote = self.remotes.at(slot)?;
-        let range = held.whole.clone().unwrap_or(0..0);
+        let remote = self.remotes.at_mut(slot)?;
         let taken = take(Message {
             remote: RemoteId(handle),
             token: remote.token,
             name: &remote.name,
             kind: head.body,
-            body: self.bodies.get(held.body).get(range).unwrap_or(&[]),
+            body: self.bodies.get(body).get(range).unwrap_or(&[]),
         });
         self.stats.messages_in += 1;
-        self.remove_incoming(incoming);
-        let remote = self.remotes.at_mut(slot)?;
         if let Some((life, number)) = name {
             remote.names.add(&life, number);
         }
         // In a new session its sender sends it again, or has given it up.
         if remote.session.is_some() && remote.rsid == head.session {
             remote.window.finish(head.transaction_id);
-            let to = remote.path.address;
-            self.answer(Some(slot), to, &head, PacketKind::Done, 0);
+            self.release_body(incoming);
+            self.owe_answer(slot, incoming);
+            self.settle(slot);
+        } else {
+            self.remove_incoming(incoming);
         }
         Some(taken)
     }
@@ -144,6 +156,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.window.heard(now, head.transaction_id);
         }
         let verdict = match look {
+            // H5; one that was just taken has its done on the way.
+            Look::Done
+                if self
+                    .incoming(slot, head.session, head.transaction_id)
+                    .is_some() =>
+            {
+                Verdict::Repeated
+            }
             Look::Done => {
                 self.answer(Some(slot), to, head, PacketKind::Done, 0); // H5
                 Verdict::Repeated
@@ -168,7 +188,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = &frame.head;
         let incoming = match self.incoming(slot, head.session, head.transaction_id) {
             Some(incoming) => incoming,
-            None if head.segments == 1 => return self.take_single(now, slot, frame, data),
+            None if head.segments == 1 => return self.take_single(slot, frame, data),
             None => match self.open_incoming(now, slot, frame) {
                 Ok(incoming) => incoming,
                 Err(reason) => return self.stats.drop(reason),
@@ -179,7 +199,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// A message in one packet: opened where it lies in the datagram, then copied once.
-    fn take_single(&mut self, now: Instant, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
+    fn take_single(&mut self, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
         let head = &frame.head;
         let to = self.remotes.at(slot).map(|r| r.path.address);
         let Some(coat) = data.get_mut(frame.coat()) else {
@@ -202,13 +222,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 if let Some(room) = self.bodies.get_mut(body_id).get_mut(..len) {
                     room.copy_from_slice(body);
                 }
-                self.insert_incoming(now, slot, head, body_id, Shape::new(0, 1).ok())
+                let range = 0..len;
+                self.insert_incoming(slot, head, body_id, State::Whole { range, name })
             }
             Err(reason) => Err(reason),
         };
         match incoming {
             Ok(incoming) => {
-                self.complete(incoming, 0..len, name);
+                self.inbox.push_back(&mut self.arrived, incoming);
                 Verdict::Taken
             }
             Err(reason) => self.stats.drop(reason),
@@ -228,7 +249,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(Reason::Segment);
         }
         let body = self.room_for(slot, coat_len + (head.segments as usize).div_ceil(8))?;
-        self.insert_incoming(now, slot, head, body, Some(shape))
+        let state = State::Partial(Assembly::new(
+            shape,
+            now,
+            self.config.timers.messengent.redo_min,
+        ));
+        self.insert_incoming(slot, head, body, state)
     }
 
     /// Bytes for a message of this remote, within its share (H9).
@@ -248,33 +274,27 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     fn insert_incoming(
         &mut self,
-        now: Instant,
         slot: u32,
         head: &Head,
         body: BodyId,
-        shape: Option<Shape>,
+        state: State,
     ) -> Result<u32, Reason> {
-        let incoming = shape.map(|shape| Incoming {
+        let incoming = Incoming {
             remote: slot,
             head: *head,
-            name: None,
             body,
-            whole: None,
-            shape,
-            came: 0,
-            expected: 0,
-            highest: 0,
-            asked: 0,
-            asked_at: Instant::ZERO,
-            heard: now,
-            interval: self.config.timers.messengent.redo_min,
-            redo: Instant::NEVER,
-        });
-        let handle = incoming.and_then(|i| self.inbox.insert(i).ok());
-        let Some(handle) = handle.filter(|h| self.due_in.reserve(h.slot())) else {
+            state,
+        };
+        let Some(handle) = self.inbox.insert(incoming).ok() else {
             self.bodies.give(body);
             return Err(Reason::Full);
         };
+        if !self.due_in.reserve(handle.slot()) {
+            // An allocator's refusal: as full.
+            self.inbox.remove(handle);
+            self.bodies.give(body);
+            return Err(Reason::Full);
+        }
         let bytes = self.bodies.get(body).len();
         self.inbox_bytes += bytes;
         let hash = self.hash.hash(&id_bytes(slot, head.transaction_id));
@@ -299,7 +319,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         name: Option<MessageName>,
     ) -> Option<Verdict> {
-        let (life, number) = name?;
+        let name = name?;
+        let (life, number) = name;
         let remote = self.remotes.at_mut(slot)?;
         let to = remote.path.address;
         if remote.names.has(&life, number) {
@@ -311,7 +332,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         while let Some(other) = next {
             next = self.inbox.next::<{ super::super::ARRIVALS }>(other);
             let held = self.inbox.at_mut(other)?;
-            if held.name == name {
+            if held.is_whole_under(name) {
                 // It waits to be taken; its done goes out under the new transaction.
                 let old = core::mem::replace(&mut held.head, *head);
                 let hash = self.hash.hash(&id_bytes(slot, old.transaction_id));
@@ -326,12 +347,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         None
     }
 
+    /// A message is whole: it waits for the application.
     fn complete(&mut self, incoming: u32, range: Range<usize>, name: Option<MessageName>) {
         let Some(held) = self.inbox.at_mut(incoming) else {
             return;
         };
-        held.whole = Some(range);
-        held.name = name;
+        held.state = State::Whole { range, name };
         let slot = held.remote;
         if let Some(remote) = self.remotes.at_mut(slot) {
             self.inbox.unlink(&mut remote.answers, incoming);
@@ -370,11 +391,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         slot: u32,
         incoming: u32,
     ) -> Verdict {
-        if self
-            .inbox
-            .at(incoming)
-            .is_some_and(|held| held.whole.is_none())
-        {
+        if self.inbox.at(incoming).is_some_and(Incoming::is_partial) {
             self.drop_incoming(incoming, true);
             self.heard(now, slot);
             return Verdict::Taken;
@@ -416,18 +433,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     fn remove_incoming(&mut self, incoming: u32) {
+        self.release_body(incoming);
         let Some(held) = self.inbox.at(incoming) else {
             return;
         };
-        let (slot, body, ti) = (held.remote, held.body, held.head.transaction_id);
+        let (slot, ti) = (held.remote, held.head.transaction_id);
+        let whole = held.is_whole();
         self.in_by_id
             .remove(self.hash.hash(&id_bytes(slot, ti)), incoming);
-        let bytes = self.give_body(body);
-        self.inbox_bytes -= bytes;
         if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.arrival_bytes -= bytes;
             self.inbox.unlink(&mut remote.arrivals, incoming);
-            if held_whole(self.inbox.at(incoming)) {
+            if whole {
                 self.inbox.unlink(&mut self.arrived, incoming);
             } else {
                 self.inbox.unlink(&mut remote.answers, incoming);
@@ -440,12 +456,25 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
+    /// Gives a message's bytes back to the budget; its slot stays.
+    fn release_body(&mut self, incoming: u32) {
+        let Some(held) = self.inbox.at(incoming) else {
+            return;
+        };
+        let (slot, body) = (held.remote, held.body);
+        let bytes = self.give_body(body);
+        self.inbox_bytes -= bytes;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.arrival_bytes -= bytes;
+        }
+    }
+
     /// The session has changed: what was not whole begins anew. What is whole is still delivered.
     pub(crate) fn drop_partial_arrivals(&mut self, slot: u32) {
         let mut next = self.remotes.at(slot).and_then(|r| r.arrivals.head());
         while let Some(incoming) = next {
             next = self.inbox.next::<{ super::super::ARRIVALS }>(incoming);
-            if !held_whole(self.inbox.at(incoming)) {
+            if !self.inbox.at(incoming).is_some_and(Incoming::is_whole) {
                 self.remove_incoming(incoming);
             }
         }
@@ -457,10 +486,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.remove_incoming(incoming);
         }
     }
-}
-
-fn held_whole(held: Option<&Incoming>) -> bool {
-    held.is_some_and(|held| held.whole.is_some())
 }
 
 /// Opens `tag ‖ sealed ‖ nonce` in place: where the plain bytes lie then, and the nonce. An empty

@@ -15,10 +15,12 @@
 //! that is open when the session changes is sealed anew and sent again under the same name, so a
 //! receiver of this implementation delivers it once.
 
+mod nack;
 mod packets;
 
 use core::ops::Range;
 
+use self::nack::Nacked;
 use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
@@ -116,6 +118,8 @@ struct Flight {
     heard: bool,
     /// No answer came: the furthest packet is to be sent again.
     repeat: bool,
+    /// A packet has left after all segments had.
+    repeated: bool,
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
@@ -123,6 +127,8 @@ struct Flight {
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
+    /// It was nacked: nothing of it is sent any more.
+    nacked: Option<Nacked>,
 }
 
 impl Flight {
@@ -131,7 +137,8 @@ impl Flight {
     }
 
     fn sendable(&self, share: u32) -> bool {
-        self.repeat || self.asked > 0 || self.next < self.plan.count && self.in_flight() < share
+        let more = self.next < self.plan.count && self.in_flight() < share;
+        self.nacked.is_none() && (self.repeat || self.asked > 0 || more)
     }
 }
 
@@ -187,15 +194,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent_whole: false,
             state: State::Waiting,
         };
-        let inserted = self
-            .outbox
-            .insert(message)
-            .ok()
-            .filter(|h| self.due_out.reserve(h.slot()));
-        let (Some(handle), Some(remote)) = (inserted, self.remotes.at_mut(slot)) else {
+        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
+        if !self.due_out.reserve(handle.slot()) {
+            // An allocator's refusal: as full.
+            self.outbox.remove(handle);
+            self.bodies.give(body);
+            return Err(SendError::Full);
+        }
         self.outbox_bytes += bytes;
         if let Some(room) = self.bodies.get_mut(body).get_mut(16..16 + len) {
             fill(room);
@@ -256,11 +265,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.end_message(now, out, Outcome::Delivered);
                 true
             }
-            PacketKind::Nack => {
-                let outcome = self.meaning_of_nack(slot, out, head.order);
-                self.end_message(now, out, outcome);
-                true
-            }
+            PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
                 self.sample(now, slot, out);
                 self.advance(now, slot, out, head.segment.saturating_add(1), None)
@@ -278,30 +283,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.heard(now, slot);
         }
         Verdict::Taken
-    }
-
-    /// H5. A receiver of ours says what it means. A nack of 0.6.8 means "I had it already" if it can
-    /// mean nothing else: every segment was sent, and the peer surely holds us as allowed, so it
-    /// neither lacks a part nor the session. A segment that was never sent, in no session, means
-    /// surely no.
-    fn meaning_of_nack(&self, slot: u32, out: u32, reason: u32) -> Outcome {
-        let certain = self
-            .remotes
-            .at(slot)
-            .and_then(|r| r.session.as_ref())
-            .is_some_and(|s| s.certain);
-        let Some(message) = self.outbox.at(out) else {
-            return Outcome::Unknown(Doubt::Nacked);
-        };
-        let all_sent = message.all_sent();
-        if message.sent_whole && !(all_sent && certain && reason == 0) {
-            return Outcome::Unknown(Doubt::Nacked); // it may have arrived in an earlier session
-        }
-        match (reason, all_sent, certain) {
-            (no::REFUSED, ..) | (0, false, _) => Outcome::Failed(Failure::Refused),
-            (0, true, true) => Outcome::Delivered,
-            _ => Outcome::Unknown(Doubt::Nacked),
-        }
     }
 
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {
@@ -336,6 +317,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let State::Open(flight) = &mut message.state else {
             return false;
         };
+        if flight.nacked.is_some() {
+            return false; // older than the nack
+        }
         flight.heard = true;
         flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
@@ -436,7 +420,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 State::Open(flight) => {
                     remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
                     self.outbox.unlink(&mut remote.open, out);
-                    self.outbox.unlink(&mut remote.sendable, out);
+                    match flight.nacked {
+                        Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                        None => self.outbox.unlink(&mut remote.sendable, out),
+                    }
                     self.out_by_id
                         .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
                 }
@@ -497,9 +484,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 {
                     bits.fill(0);
                 }
+                match flight.nacked {
+                    Some(_) => self.outbox.unlink(&mut remote.nacked, out),
+                    None => self.outbox.unlink(&mut remote.sendable, out),
+                }
             }
             self.outbox.unlink(&mut remote.open, out);
-            self.outbox.unlink(&mut remote.sendable, out);
             self.outbox.push_front(&mut remote.waiting, out);
             self.set_due_out(out);
         }

@@ -158,6 +158,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.window = Window::new();
             remote.last_hello = None;
         }
+        self.lose_session(now, slot);
         self.start_join(now, slot, false);
     }
 

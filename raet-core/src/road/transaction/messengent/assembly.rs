@@ -1,6 +1,6 @@
 //! Putting a message together: segments, gaps, and telling its sender what came.
 
-use super::{AnswerPacket, Incoming, REORDERED, named, open_sealed};
+use super::{AnswerPacket, State, named, open_sealed};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
@@ -9,7 +9,27 @@ use crate::road::transaction::messenger::{no, set_bit};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind};
+use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
+
+/// What is known of a message whose segments are coming in.
+pub(super) struct Assembly {
+    pub(super) shape: Shape,
+    /// Segments that have come.
+    came: u32,
+    /// Every segment before this one has come.
+    expected: u32,
+    /// The highest segment that has come.
+    highest: u32,
+    /// Gaps before this one were asked for, at that time.
+    asked: u32,
+    asked_at: Instant,
+    heard: Instant,
+    interval: Duration,
+    redo: Instant,
+}
+
+/// A gap is asked for at once when this many later segments have come: fewer may be reordering.
+const REORDERED: u32 = 3;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(super) fn put_segment(
@@ -20,52 +40,32 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         part: &[u8],
     ) -> Verdict {
+        let pace = self.config.timers.messengent;
         let trip = self.remotes.at(slot).map(|r| r.path.trip);
         let Some(held) = self.inbox.at_mut(incoming) else {
             return self.stats.drop(Reason::Segment);
         };
-        if held.whole.is_some() {
-            return Verdict::Repeated; // it waits for the application; so does the done
-        }
         let same = held.head.segments == head.segments && held.head.coat_len == head.coat_len;
-        let place = if same {
-            held.shape.place(head.segment, part.len()).ok()
-        } else {
-            None
+        let State::Partial(assembly) = &mut held.state else {
+            return Verdict::Repeated; // it waits for the application; so does the done
         };
-        let Some(place) = place else {
+        if !same {
             return self.stats.drop(Reason::Segment);
-        };
-        held.heard = now;
-        let coat_len = held.shape.coat_len() as usize;
+        }
         let buffer = self.bodies.get_mut(held.body);
-        let Some((coat, seen)) = buffer.split_at_mut_checked(coat_len) else {
+        let Some(fresh) = assembly.put(now, head.segment, part, buffer) else {
             return self.stats.drop(Reason::Segment);
         };
-        let fresh = set_bit(seen, head.segment, true);
-        if fresh {
-            if let Some(room) = coat.get_mut(place) {
-                room.copy_from_slice(part);
-            }
-            held.came += 1;
-            held.highest = held.highest.max(head.segment);
-            while held.expected < held.shape.count() && has_bit(seen, held.expected) {
-                held.expected += 1;
-            }
-            if held.came == held.shape.count() {
-                return self.finish_assembly(slot, incoming);
-            }
+        if assembly.came == assembly.shape.count() {
+            return self.finish_assembly(slot, incoming);
         }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
-        let patience = trip.map_or(held.interval, |t: RoundTrip| {
-            t.patience(&self.config.timers.messengent)
-        });
-        held.interval = patience;
-        held.redo = now + patience;
-        let gap =
-            held.highest >= held.expected.saturating_add(REORDERED) && held.asked <= held.expected;
-        let owes = gap || head.flags.contains(Flags::WAIT);
-        if owes && held.has_news(now, patience) {
+        let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
+        assembly.interval = patience;
+        assembly.redo = now + patience;
+        if (assembly.has_gap() || head.flags.contains(Flags::WAIT))
+            && assembly.has_news(now, patience)
+        {
             self.owe_answer(slot, incoming);
         }
         self.set_due_in(incoming);
@@ -80,7 +80,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(held) = self.inbox.at(incoming) else {
             return self.stats.drop(Reason::Segment);
         };
-        let (head, body, coat_len) = (held.head, held.body, held.shape.coat_len() as usize);
+        let State::Partial(assembly) = &held.state else {
+            return Verdict::Repeated;
+        };
+        let (head, body, coat_len) = (held.head, held.body, assembly.shape.coat_len() as usize);
         let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
         let coat = self
             .bodies
@@ -118,7 +121,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// The next ack or resend that is owed to a remote. At most one packet of gaps at a time (H9).
+    /// The next done, ack or resend that is owed to a remote. At most one packet of gaps at a time (H9).
     pub(crate) fn make_answer(&mut self, now: Instant, slot: u32) -> Option<AnswerPacket> {
         let remote = self.remotes.at_mut(slot)?;
         let patience = remote.path.trip.patience(&self.config.timers.messengent);
@@ -135,24 +138,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head.segment = 0;
         head.segments = 1;
         head.coat_len = 0;
-        let misseds = if held.expected <= held.highest {
-            let from = held.gaps_from(now, patience);
-            let coat_len = held.shape.coat_len() as usize;
-            let seen = self.bodies.get(held.body).get(coat_len..).unwrap_or(&[]);
-            let gaps = (from..held.highest).filter(|n| !has_bit(seen, *n));
-            // Segment numbers are below 65,535 (`Shape`).
-            let misseds: Misseds = gaps.take(MAX_MISSEDS).map(|n| n as u16).collect();
-            held.asked = misseds
-                .iter()
-                .last()
-                .map_or(held.highest, |n| u32::from(n) + 1);
-            held.asked_at = now;
-            head.packet = PacketKind::Resend;
-            Some(misseds)
-        } else {
-            head.packet = PacketKind::Ack;
-            head.segment = held.highest;
-            None
+        let misseds = match &mut held.state {
+            State::Partial(assembly) if assembly.expected <= assembly.highest => {
+                head.packet = PacketKind::Resend;
+                let coat_len = assembly.shape.coat_len() as usize;
+                let seen = self.bodies.get(held.body).get(coat_len..).unwrap_or(&[]);
+                Some(assembly.take_gaps(now, patience, seen)?)
+            }
+            State::Partial(assembly) => {
+                head.packet = PacketKind::Ack;
+                head.segment = assembly.highest;
+                None
+            }
+            State::Taken => {
+                head.packet = PacketKind::Done;
+                self.remove_incoming(incoming);
+                None
+            }
+            State::Whole { .. } => return None,
         };
         Some(AnswerPacket { head, misseds })
     }
@@ -163,12 +166,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         let slot = held.remote;
-        if held.heard + self.config.timers.partial <= now {
+        let State::Partial(assembly) = &mut held.state else {
+            return;
+        };
+        if assembly.heard + self.config.timers.partial <= now {
             self.drop_incoming(incoming, false); // H9
         } else {
-            held.interval = (held.interval * 2).min(self.config.timers.messengent.redo_max);
-            held.redo = now + held.interval;
-            held.asked = 0;
+            assembly.interval = (assembly.interval * 2).min(self.config.timers.messengent.redo_max);
+            assembly.redo = now + assembly.interval;
+            assembly.asked = 0;
             self.owe_answer(slot, incoming);
             self.set_due_in(incoming);
         }
@@ -176,10 +182,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     pub(super) fn set_due_in(&mut self, incoming: u32) {
-        let Some(held) = self.inbox.at(incoming) else {
+        let Some(State::Partial(assembly)) = self.inbox.at(incoming).map(|held| &held.state) else {
             return;
         };
-        let due = held.redo.min(held.heard + self.config.timers.partial);
+        let due = assembly
+            .redo
+            .min(assembly.heard + self.config.timers.partial);
         let set = self.due_in.set(incoming, Some(due));
         debug_assert!(
             set,
@@ -188,9 +196,46 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 }
 
-impl Incoming {
+impl Assembly {
+    pub(super) const fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
+        Self {
+            shape,
+            came: 0,
+            expected: 0,
+            highest: 0,
+            asked: 0,
+            asked_at: Instant::ZERO,
+            heard: now,
+            interval,
+            redo: Instant::NEVER,
+        }
+    }
+
+    /// Puts a segment where it belongs: whether it is new; `None` if it does not fit.
+    fn put(&mut self, now: Instant, number: u32, part: &[u8], buffer: &mut [u8]) -> Option<bool> {
+        let place = self.shape.place(number, part.len()).ok()?;
+        let (coat, seen) = buffer.split_at_mut_checked(self.shape.coat_len() as usize)?;
+        let room = coat.get_mut(place)?;
+        self.heard = now;
+        if !set_bit(seen, number, true) {
+            return Some(false);
+        }
+        room.copy_from_slice(part);
+        self.came += 1;
+        self.highest = self.highest.max(number);
+        while self.expected < self.shape.count() && has_bit(seen, self.expected) {
+            self.expected += 1;
+        }
+        Some(true)
+    }
+
+    /// A gap that was not asked for and is not just reordering.
+    const fn has_gap(&self) -> bool {
+        self.highest >= self.expected.saturating_add(REORDERED) && self.asked <= self.expected
+    }
+
     /// The first gap worth asking for: those asked for within one round trip are on their way.
-    pub(super) fn gaps_from(&self, now: Instant, patience: Duration) -> u32 {
+    fn gaps_from(&self, now: Instant, patience: Duration) -> u32 {
         if self.asked_at + patience > now {
             self.expected.max(self.asked)
         } else {
@@ -199,8 +244,19 @@ impl Incoming {
     }
 
     /// Whether an answer would tell the sender something.
-    pub(super) fn has_news(&self, now: Instant, patience: Duration) -> bool {
+    fn has_news(&self, now: Instant, patience: Duration) -> bool {
         self.expected > self.highest || self.gaps_from(now, patience) < self.highest
+    }
+
+    /// The gaps to ask for now, which count as asked for; `None` if there are none.
+    fn take_gaps(&mut self, now: Instant, patience: Duration, seen: &[u8]) -> Option<Misseds> {
+        let from = self.gaps_from(now, patience);
+        let gaps = (from..self.highest).filter(|n| !has_bit(seen, *n));
+        // Segment numbers are below 65,535 (`Shape`).
+        let misseds: Misseds = gaps.take(MAX_MISSEDS).map(|n| n as u16).collect();
+        self.asked = u32::from(misseds.iter().last()?) + 1;
+        self.asked_at = now;
+        Some(misseds)
     }
 }
 

@@ -87,11 +87,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             asked_from: 0,
             heard: false,
             repeat: false,
+            repeated: false,
             last: None,
             signature: [0; 64],
             interval: remote.path.trip.patience(&self.config.timers.messenger),
             redo: Instant::NEVER,
             probe: None,
+            nacked: None,
         });
         self.outbox.push_back(&mut remote.open, out);
         self.outbox.push_back(&mut remote.sendable, out);
@@ -143,6 +145,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 true,
             )
         };
+        flight.repeated |= !fresh && flight.next == flight.plan.count;
         let segmented = flight.plan.count > 1;
         let flags = Flags::NONE
             .with(Flags::AGAIN, again)
