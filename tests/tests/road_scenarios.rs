@@ -79,8 +79,6 @@ intended! {
     "message-burst-lost" "other": "-message/message again" => WINDOW;
     "message-burst-lost" "other": "+message/message again" => FURTHEST;
     "message-burst-lost" "main": "-message/ack'" => UNASKED;
-    "message-lost-segments" "main": "+message/resend' again" => GAPS;
-    "message-lost-first-and-resend" "main": "+message/resend' again" => GAPS;
     "message-resend-split" "main": "-message/resend' again" => H9_RESEND;
     "message-max-one-packet" "other": "+message/message", "body message/message" => NAMED;
     "message-saved-over-allow" "other": "-message/nack" => NEWER_SESSION;
@@ -116,8 +114,6 @@ const H14_TOLD: &str = "H14: what is rejected is told so";
 const DONE_ENDS: &str = "whoever sent done waits for nothing, so a stale one needs no answer";
 const FURTHEST: &str =
     "the furthest packet is repeated, not the last one, so that a lost tail shows";
-const GAPS: &str =
-    "a gap is asked for as soon as three later segments have come, a later one by itself";
 const MINIMUM: &str =
     "the redo of each packet begins at the minimum, not at where the last one's was";
 const NAMED: &str = "a message's head names it by an order index, so that it is delivered once over \
