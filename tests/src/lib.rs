@@ -1,4 +1,5 @@
 //! What the tests of raet share.
 
+pub mod bench;
 pub mod interop;
 pub mod vectors;
