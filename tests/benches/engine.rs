@@ -8,6 +8,9 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use raet_core::crypto::NaclSuite;
 use raet_tests::bench::{Cheap, Pair, Suite};
 
+/// A window's worth many times over: each message must cost what a lonely one does.
+const QUEUED: u64 = 1000;
+
 fn main() {
     let mut criterion = quick::criterion();
     traffic::<NaclSuite>(&mut criterion, "nacl");
@@ -21,6 +24,10 @@ fn traffic<C: Suite>(criterion: &mut Criterion, suite: &str) {
     group.bench_function("join and allow", |b| b.iter(|| Pair::new(C::from_seed)));
     let mut pair = Pair::new(C::from_seed);
     group.bench_function("message of 100 B", |b| b.iter(|| pair.message(&[5; 100])));
+    group.throughput(Throughput::Elements(QUEUED));
+    group.bench_function("100 B, 1000 queued", |b| {
+        b.iter(|| pair.messages(QUEUED, &[5; 100]));
+    });
     let body = vec![5; 1 << 20];
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("message of 1 MiB", |b| b.iter(|| pair.message(&body)));
