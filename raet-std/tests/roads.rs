@@ -577,6 +577,7 @@ fn key(record: &Record) -> (u8, String) {
         Record::Remote(remote) => (1, remote.name.as_str().to_owned()),
         Record::Forgotten(name) => (1, name.as_str().to_owned()),
         Record::Role(role) => (2, role.name.as_str().to_owned()),
+        Record::ForgottenRole(name) => (2, name.as_str().to_owned()),
     }
 }
 
@@ -591,7 +592,7 @@ impl Keep for Shelf {
         }
         let mut records = self.records.lock().expect("no panic");
         records.retain(|kept| key(kept) != key(record));
-        if !matches!(record, Record::Forgotten(_)) {
+        if !matches!(record, Record::Forgotten(_) | Record::ForgottenRole(_)) {
             records.push(record.clone());
         }
         Ok(())
