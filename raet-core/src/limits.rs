@@ -7,7 +7,8 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Remotes. Full: a stranger's join displaces the oldest remote that never proved its keys;
-    /// where all have, it gets silence, and the host's own `connect` an error.
+    /// where all have, it gets silence, and the host's own `connect` an error. Strangers at one
+    /// address and port have four of these places between them.
     pub remotes: usize,
     /// Roles, those of which nothing but a judgement is known included. Full: as for remotes.
     pub roles: usize,

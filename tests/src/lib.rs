@@ -1,5 +1,6 @@
 //! What the tests of raet share.
 
+pub mod bench;
 pub mod interop;
 pub mod live;
 pub mod replay;

@@ -4,7 +4,6 @@
 //! threads, files) lives elsewhere. Datagrams are lost here on demand, on their way out and in, so that
 //! an engine and a peer that nobody patched meet on a bad network.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use raet_core::config::Config;
 use raet_core::crypto::NaclSuite;
 use raet_core::event::{Event, Outcome, RemoteEvent};
-use raet_core::keep::Record;
+use raet_core::keep::{MemoryKeep, Record};
 use raet_core::limits::Limits;
 use raet_core::storage::Storage;
 use raet_core::time::Instant;
@@ -54,7 +53,7 @@ pub struct Estate<S: Storage> {
     pub lose: Lose,
     socket: UdpSocket,
     epoch: std::time::Instant,
-    kept: BTreeMap<String, Record>,
+    kept: MemoryKeep,
     /// The one packet that a full socket did not take.
     blocked: Option<(SocketAddr, Vec<u8>)>,
 }
@@ -63,7 +62,7 @@ impl<S: Storage> Estate<S> {
     /// An estate on a free loopback port.
     pub fn new(config: Config, limits: Limits, seed: [u8; 32]) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-        Self::on(socket, config, limits, seed, BTreeMap::new())
+        Self::on(socket, config, limits, seed, MemoryKeep::default())
     }
 
     fn on(
@@ -71,10 +70,10 @@ impl<S: Storage> Estate<S> {
         config: Config,
         limits: Limits,
         seed: [u8; 32],
-        kept: BTreeMap<String, Record>,
+        kept: MemoryKeep,
     ) -> Self {
         let suite = NaclSuite::new(&seed);
-        let records: Vec<Record> = kept.values().cloned().collect();
+        let records: Vec<Record> = kept.records().collect();
         let stack = RoadStack::new(Instant::ZERO, config, limits, suite, records)
             .expect("config, limits and records agree");
         Self {
@@ -183,8 +182,8 @@ impl<S: Storage> Estate<S> {
         let now = self.now();
         self.stack.handle_timeout(now);
         while let Some(record) = self.stack.poll_record() {
-            self.keep(&record);
             self.stack.handle_stored(now, &record);
+            self.kept.store(record);
         }
         while let Some(event) = self.stack.poll_event() {
             self.events.push(event);
@@ -220,19 +219,6 @@ impl<S: Storage> Estate<S> {
             // A peer that is down may answer with an ICMP error: no more than a lost datagram.
             _ => {}
         }
-    }
-
-    fn keep(&mut self, record: &Record) {
-        let key = match record {
-            Record::Estate(_) => "estate".to_owned(),
-            Record::Remote(remote) => format!("remote {}", remote.name),
-            Record::Role(role) => format!("role {}", role.name),
-            Record::Forgotten(name) => {
-                self.kept.remove(&format!("remote {name}"));
-                return;
-            }
-        };
-        self.kept.insert(key, record.clone());
     }
 }
 

@@ -29,6 +29,67 @@ pub enum Record {
     ForgottenRole(Name),
 }
 
+/// What a record is about: a keep holds one record for each place, the newest.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Place {
+    /// This estate.
+    Estate,
+    /// The role of this name. Before remotes, which name their roles.
+    Role(Name),
+    /// The remote of this name.
+    Remote(Name),
+}
+
+impl Record {
+    /// What it is about.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Estate(_) => Place::Estate,
+            Self::Remote(remote) => Place::Remote(remote.name.clone()),
+            Self::Forgotten(name) => Place::Remote(name.clone()),
+            Self::Role(role) => Place::Role(role.name.clone()),
+            Self::ForgottenRole(name) => Place::Role(name.clone()),
+        }
+    }
+
+    /// Whether it only says that nothing is to be kept in its place any more.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Forgotten(_) | Self::ForgottenRole(_))
+    }
+}
+
+/// A keep in memory: for tests, and for hosts that store it whole.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Debug, Default)]
+pub struct MemoryKeep(alloc::collections::BTreeMap<Place, Record>);
+
+#[cfg(feature = "alloc")]
+impl MemoryKeep {
+    /// Takes a record in place of the older one.
+    pub fn store(&mut self, record: Record) {
+        if record.is_end() {
+            self.0.remove(&record.place());
+        } else {
+            self.0.insert(record.place(), record);
+        }
+    }
+
+    /// The newest records, in the order in which an engine takes them.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.0.values().cloned()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What an estate keeps of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EstateRecord {

@@ -431,6 +431,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if target == Target::Candidate && remote.candidate.is_some_and(|c| c.vacuous) {
             return Ok(Route::Hello);
         }
+        if let Some((last_si, last_ti)) = remote.last_hello
+            && (si == last_si && at_or_after(last_ti, ti)
+                || si != last_si && at_or_after(last_si, si))
+        {
+            return Err(Reason::Replayed); // H2: acted on once
+        }
         if remote.rsid == 0 || remote.rsid != si && at_or_after(si, remote.rsid) {
             return Ok(Route::Hello);
         }
@@ -439,7 +445,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         match remote.window.look(ti) {
             Look::New | Look::Ahead => Ok(Route::Hello),
-            _ => Err(Reason::Replayed), // H2: acted on once
+            _ => Err(Reason::Replayed),
         }
     }
 

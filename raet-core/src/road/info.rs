@@ -73,6 +73,11 @@ pub struct RoleInfo {
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// Messages that came and wait for [`poll_message`](Self::poll_message).
+    pub fn messages_waiting(&self) -> usize {
+        self.arrived.len()
+    }
+
     /// All remotes, in an order without meaning.
     pub fn remotes(&self) -> impl Iterator<Item = RemoteInfo> {
         (0..self.remotes.slots()).filter_map(|slot| self.remote_info(slot))

@@ -33,6 +33,10 @@ pub enum Why {
 /// Deadlines handled in one call, so that a call does bounded work; the rest is due at once.
 const BATCH: usize = 64;
 
+/// How long messages may go unanswered before their peer is asked for a sign of life, presence or
+/// not: it may have lost us, and says so to nothing else (H10).
+const SILENCE: Duration = Duration::from_secs(10);
+
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The next deadline; `None`: only a datagram or a command can make something happen.
     pub fn poll_timeout(&self) -> Option<Timeout> {
@@ -103,6 +107,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         remote.life.next = Instant::NEVER;
+        let owed = core::mem::take(&mut remote.life.owed);
         if remote.gone || remote.busy() {
             return;
         }
@@ -127,6 +132,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         );
         match (joined, up, failures) {
             (false, ..) => self.start_join(now, slot, false),
+            _ if owed => self.start_allow(now, slot),
             // A session that is up is asked; when that fails, it may have been lost over there …
             (true, true, 0) => self.start_alive(now, slot),
             (true, _, 0..=2) => self.start_allow(now, slot),
@@ -150,6 +156,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.remotes.at(slot).is_some_and(|r| {
             let known = r.joined || r.proven;
             r.life.wanted
+                || r.life.owed
                 || !r.waiting.is_empty()
                 || !r.open.is_empty()
                 || self.config.presence.is_some() && known && !r.life.reaped
@@ -182,8 +189,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 Duration::ZERO
             };
             (remote.life.heard + (period + extra).saturating_sub(early)).max(now)
-        } else {
+        } else if remote.open.is_empty() {
             Instant::NEVER
+        } else {
+            now + SILENCE
         };
     }
 
@@ -202,6 +211,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn retry_soon(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
             remote.life.next = now + Duration::from_millis(20);
+            remote.life.owed = true;
         }
     }
 

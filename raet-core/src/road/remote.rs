@@ -55,6 +55,8 @@ pub(crate) struct Remote<C: Crypto> {
     /// Transaction id of what we begin next.
     pub(crate) next_ti: u32,
     pub(crate) window: Window,
+    /// Session and transaction id of the newest hello of it that was acted on.
+    pub(crate) last_hello: Option<(u32, u32)>,
     pub(crate) names: Names,
     /// Number of the next message to it.
     pub(crate) next_number: u64,
@@ -107,6 +109,8 @@ pub(crate) struct Life {
     pub(crate) interval: Duration,
     /// The host wants it connected.
     pub(crate) wanted: bool,
+    /// An allow was begun and waits for the keep.
+    pub(crate) owed: bool,
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
@@ -167,6 +171,7 @@ impl<C: Crypto> Remote<C> {
             rsid: 0,
             next_ti: 1,
             window: Window::new(),
+            last_hello: None,
             names: Names::new(),
             next_number: 1,
             next_answer: 0,
@@ -179,6 +184,7 @@ impl<C: Crypto> Remote<C> {
                 failures: 0,
                 interval: Duration::ZERO,
                 wanted: false,
+                owed: false,
             },
             waiting: List::new(),
             open: List::new(),

@@ -1,16 +1,20 @@
 //! The table of remotes and its indexes: how one comes, changes its name, address or role, and goes.
 
+use core::cell::Cell;
 use core::net::SocketAddr;
 
 use super::path::address_bytes;
 use super::remote::Remote;
 use super::stack::RoadStack;
-use super::{NEWS, READY, RECORDS};
+use super::{NEWS, READY, RECORDS, UNPROVEN};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
 use crate::storage::{Index, Storage};
 use crate::time::Instant;
 use crate::wire::Name;
+
+/// Remotes at one address and port that never proved their keys and that the host did not ask for.
+const STRANGERS_AT_ONE_ADDRESS: u32 = 4;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn by_near(&self, near: u32) -> Option<u32> {
@@ -75,6 +79,27 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.remotes.push_back(&mut self.unproven, slot);
         Some(slot)
+    }
+
+    /// Strangers at one address share few places: the oldest of them goes for a new one. So nobody
+    /// fills the table from one socket, and a look-up by address meets few that are no match.
+    pub(crate) fn make_room_at(&mut self, address: SocketAddr) {
+        let count = Cell::new(0);
+        let oldest = Cell::new((u64::MAX, 0));
+        let hash = self.hash.hash(&address_bytes(address));
+        self.by_address.find(hash, |slot| {
+            if let Some(remote) = self.remotes.at(slot)
+                && remote.path.address == address
+                && self.remotes.is_linked::<UNPROVEN>(slot)
+            {
+                count.set(count.get() + 1);
+                oldest.set(oldest.get().min((remote.birth, slot)));
+            }
+            false
+        });
+        if count.get() >= STRANGERS_AT_ONE_ADDRESS {
+            self.evict(oldest.get().1);
+        }
     }
 
     /// A near uid that no remote has: random, so that a stranger cannot guess it (H3).
@@ -201,6 +226,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.session = None;
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
+        if remote.proven {
+            // Its peer may come back and remember: no session id is used twice (H8).
+            let sid = remote.sid;
+            self.raise_first_session(sid);
+        }
         self.drop_candidate(slot);
         self.close_handshake(slot);
         self.end_messages(now, slot, |sent| {

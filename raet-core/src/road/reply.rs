@@ -17,22 +17,27 @@ pub(crate) struct Reply {
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
-    /// Queues an answer. Where the queue, or this remote's half of it, is full the answer is left
-    /// out: its peer asks again.
+    /// Queues an answer. Where the queue, this remote's half of it, or the half that all strangers
+    /// share is full the answer is left out: its peer asks again.
     pub(crate) fn reply(&mut self, remote: Option<u32>, to: SocketAddr, head: Head) {
         let share = u16::try_from(self.limits.replies.div_ceil(2)).unwrap_or(u16::MAX);
         let held = remote
             .and_then(|slot| self.remotes.at(slot))
             .map_or(0, |r| r.replies);
-        if remote.is_some() && held >= share {
+        let full = match remote {
+            Some(_) => held >= share,
+            None => self.stranger_replies >= self.limits.replies.div_ceil(2),
+        };
+        if full {
             self.stats.replies_left_out += 1;
             return;
         }
         match self.replies.insert(Reply { to, head, remote }) {
             Ok(handle) => {
                 self.replies.push_back(&mut self.reply_queue, handle.slot());
-                if let Some(remote) = remote.and_then(|slot| self.remotes.at_mut(slot)) {
-                    remote.replies += 1;
+                match remote.and_then(|slot| self.remotes.at_mut(slot)) {
+                    Some(remote) => remote.replies += 1,
+                    None => self.stranger_replies += 1,
                 }
             }
             Err(_) => self.stats.replies_left_out += 1,
@@ -67,8 +72,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let slot = self.replies.pop_front(&mut self.reply_queue)?;
         let handle = self.replies.handle_of(slot)?;
         let reply = self.replies.remove(handle)?;
-        if let Some(remote) = reply.remote.and_then(|slot| self.remotes.at_mut(slot)) {
-            remote.replies = remote.replies.saturating_sub(1);
+        match reply.remote.and_then(|slot| self.remotes.at_mut(slot)) {
+            Some(remote) => remote.replies = remote.replies.saturating_sub(1),
+            None => self.stranger_replies = self.stranger_replies.saturating_sub(1),
         }
         Some(reply)
     }

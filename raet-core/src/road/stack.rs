@@ -95,6 +95,8 @@ pub struct RoadStack<S: Storage, C: Crypto> {
 
     pub(crate) replies: Replies<S>,
     pub(crate) reply_queue: List<REPLIES>,
+    /// Answers in it to who is no remote.
+    pub(crate) stranger_replies: usize,
 
     /// The lowest session id that this life uses.
     pub(crate) first_session: u32,
@@ -175,6 +177,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             arrived: List::new(),
             replies: Table::with_limit(limits.replies).map_err(full)?,
             reply_queue: List::new(),
+            stranger_replies: 0,
             first_session: config.first_session.max(1),
             sessions_stored: 0,
             sessions_asked: 0,
@@ -227,7 +230,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Ok(())
     }
 
-    fn raise_first_session(&mut self, used: u32) {
+    pub(crate) fn raise_first_session(&mut self, used: u32) {
         let next = super::session::next_id(used);
         if used != 0 && at_or_after(next, self.first_session) {
             self.first_session = next;

@@ -3,7 +3,7 @@
 
 use core::ops::Range;
 
-use super::{Head, HeadKind, ShapeError, TooLong, head_len};
+use super::{Head, HeadKind, MAX_HEAD, ShapeError, TooLong, head_len};
 
 /// The most segments of a message. The reference's receiver takes more; nobody needs them.
 pub const MAX_SEGMENTS: u32 = 65_535;
@@ -44,6 +44,13 @@ impl Plan {
 pub fn plan(head: &Head, coat_len: usize, packet_max: usize) -> Result<Plan, TooLong> {
     if coat_len > MAX_COAT {
         return Err(TooLong);
+    }
+    // Behind any head it fits, so its own need not be written to be measured.
+    if coat_len + MAX_HEAD + head.foot.len() <= packet_max {
+        return Ok(Plan {
+            count: 1,
+            size: coat_len as u32,
+        });
     }
     let whole = Head {
         segment: 0,

@@ -49,12 +49,13 @@ impl<'a> Writer<'a> {
 
     /// Lower-case hex without leading zeros, at least `width` digits.
     pub(super) fn hex(&mut self, number: u32, width: usize) {
-        self.digits::<16>(number, width);
+        let used = number.checked_ilog2().unwrap_or(0) as usize / 4 + 1;
+        self.digits::<16>(number, used.max(width));
     }
 
     /// Decimal without leading zeros.
     pub(super) fn decimal(&mut self, number: u32) {
-        self.digits::<10>(number, 1);
+        self.digits::<10>(number, number.checked_ilog10().unwrap_or(0) as usize + 1);
     }
 
     /// Writes `number` as exactly `width` hex digits over what stands at `at`; higher ones are lost.
@@ -66,20 +67,17 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The lowest `width` digits of a number.
     fn digits<const BASE: u32>(&mut self, number: u32, width: usize) {
-        // Ten digits hold 2^32 in base ten, and no width asked for is above that.
-        let mut text = [b'0'; 10];
-        let mut rest = number;
-        let mut used = 0;
-        for digit in text.iter_mut().rev() {
-            if rest == 0 && used >= width {
-                break;
+        let end = self.len.saturating_add(width);
+        if let Some(room) = self.out.get_mut(self.len..end) {
+            let mut rest = number;
+            for place in room.iter_mut().rev() {
+                *place = hex_digit((rest % BASE) as usize);
+                rest /= BASE;
             }
-            *digit = hex_digit((rest % BASE) as usize);
-            rest /= BASE;
-            used += 1;
         }
-        self.put(text.get(text.len() - used..).unwrap_or_default());
+        self.len = end;
     }
 }
 

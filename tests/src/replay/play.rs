@@ -1,13 +1,12 @@
 //! The engine's host and its network: what the recorded ones did, done to our engine.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use raet_core::config::{Presence, Timers};
 use raet_core::crypto::{Crypto, NaclSuite};
 use raet_core::event::{Event, Outcome, RemoteEvent};
-use raet_core::keep::{Record, Status};
+use raet_core::keep::{MemoryKeep, Record, Status};
 use raet_core::limits::Limits;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::{Stats, Verdict};
@@ -116,7 +115,7 @@ pub fn play<S: Storage>(cast: &Cast<'_>, me: SocketAddr, limits: Limits, host: &
         stack: None,
         now: 0,
         life: 0,
-        keep: BTreeMap::new(),
+        keep: MemoryKeep::default(),
         cascade: false,
         mail: cast.mail(me),
         mailed: 0,
@@ -207,7 +206,7 @@ struct Player<'a, S: Storage> {
     stack: Option<RoadStack<S, Scripted>>,
     now: u64,
     life: usize,
-    keep: BTreeMap<(u8, String), Record>,
+    keep: MemoryKeep,
     cascade: bool,
     mail: Vec<Mail>,
     mailed: usize,
@@ -225,20 +224,20 @@ impl<S: Storage> Player<'_, S> {
 
     fn start(&mut self, life: &Life<'_>, index: usize) {
         if !life.kept {
-            self.keep.clear();
+            self.keep = MemoryKeep::default();
         }
         if index == 0
             && let Some(rejected) = self.host.rejects
         {
             let role = Record::Role(self.role_of(rejected, Status::Rejected));
-            self.keep.insert(place(&role), role);
+            self.keep.store(role);
         }
         let mut config = self.cast.config(life, self.me);
         if self.host.presence.is_some() {
             config.timers.retry = Timers::default().retry;
         }
         let suite = Scripted::new(&[index as u8 + 1; 32], self.cast.script(life, self.me));
-        let records = self.keep.values().cloned();
+        let records: Vec<Record> = self.keep.records().collect();
         let stack = RoadStack::new(self.instant(), config, self.limits, suite, records);
         self.stack = Some(stack.expect("a good configuration"));
         self.life = index;
@@ -292,11 +291,7 @@ impl<S: Storage> Player<'_, S> {
         let now = self.instant();
         while let Some(record) = self.stack().poll_record() {
             self.stack().handle_stored(now, &record);
-            if let Record::Forgotten(name) = &record {
-                self.keep.remove(&(1, name.to_string()));
-            } else {
-                self.keep.insert(place(&record), record);
-            }
+            self.keep.store(record);
         }
         while let Some(event) = self.stack().poll_event() {
             self.on_event(&event);
@@ -554,15 +549,5 @@ impl<S: Storage> Player<'_, S> {
             raw[end..].copy_from_slice(&signature);
         }
         raw
-    }
-}
-
-/// What a newer record takes the place of.
-fn place(record: &Record) -> (u8, String) {
-    match record {
-        Record::Estate(_) => (0, String::new()),
-        Record::Remote(remote) => (1, remote.name.to_string()),
-        Record::Forgotten(name) => (1, name.to_string()),
-        Record::Role(role) => (2, role.name.to_string()),
     }
 }

@@ -20,18 +20,22 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Main answers the newest message packet of other's as 0.6.8 does: no, and not why.
-fn nack<S: Storage>(world: &mut World<S>) {
+/// Main answers the newest packet of this kind of other's as 0.6.8 does: no, and not why.
+fn nack_newest<S: Storage>(world: &mut World<S>, kind: (TransactionKind, PacketKind)) {
     let (_, packet) = world
         .log
         .iter()
         .rev()
-        .find(|(_, p)| p.kind() == MESSAGE)
+        .find(|(_, p)| p.kind() == kind)
         .expect("one was sent");
     let head = Frame::parse(&packet.bytes).unwrap().head;
     let (to, stack) = (packet.from, &mut world.estates[0].stack);
     let slot = stack.find("other").expect("joined").0.slot();
     stack.answer(Some(slot), to, &head, PacketKind::Nack, 0);
+}
+
+fn nack<S: Storage>(world: &mut World<S>) {
+    nack_newest(world, MESSAGE);
 }
 
 fn requests<S: Storage>(world: &World<S>) -> usize {
@@ -148,6 +152,20 @@ both! {
         world.run(ms(100));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
         assert_eq!(requests(&world), 2);
+    }
+
+    fn a_sign_of_life_that_is_nacked_too_leaves_it_unknown<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = Box::new(|p| p.kind() == DONE || p.kind() == ALIVE);
+        world.send(1, main, 1, b"x");
+        world.run(ms(1500));
+        nack(&mut world);
+        world.run(ms(20));
+        assert_eq!(requests(&world), 1);
+        nack_newest(&mut world, ALIVE);
+        world.run(ms(20));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Unknown(Doubt::Nacked))]);
+        assert_eq!(requests(&world), 1, "it is not asked without end");
     }
 
     fn who_does_not_answer_after_a_nack_is_reached_again<S>() {

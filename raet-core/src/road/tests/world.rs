@@ -57,16 +57,9 @@ pub(crate) struct World<S: Storage> {
 
 /// An in-memory keep: the newest record of each kind and name.
 fn keep(records: &mut Vec<Record>, record: Record) {
-    let same = |held: &Record| match (held, &record) {
-        (Record::Estate(_), Record::Estate(_)) => true,
-        (Record::Remote(a), Record::Remote(b)) => a.name == b.name,
-        (Record::Remote(a), Record::Forgotten(b)) => a.name == *b,
-        (Record::Role(a), Record::Role(b)) => a.name == b.name,
-        (Record::Role(a), Record::ForgottenRole(b)) => a.name == *b,
-        _ => false,
-    };
-    records.retain(|held| !same(held));
-    if !matches!(record, Record::Forgotten(_) | Record::ForgottenRole(_)) {
+    let place = record.place();
+    records.retain(|held| held.place() != place);
+    if !record.is_end() {
         records.push(record);
     }
 }

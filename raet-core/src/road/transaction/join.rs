@@ -92,6 +92,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.joined = true;
         if vacuous && !remote.proven {
             remote.rsid = 0;
+            remote.last_hello = None;
         }
         if news {
             self.record(slot);

@@ -265,10 +265,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.end_message(now, out, Outcome::Delivered);
                 true
             }
-            PacketKind::Nack => {
-                self.on_nack(now, slot, out, head.order);
-                true
-            }
+            PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
                 self.sample(now, slot, out);
                 self.advance(now, slot, out, head.segment.saturating_add(1), None)
@@ -346,7 +343,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             flight.asked_from = 0;
         }
-        if flight.nacked.is_none() && (fresh || flight.asked > 0) {
+        if fresh || flight.asked > 0 {
             flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {

@@ -14,7 +14,7 @@ use crate::wire::writer::Writer;
 /// How a JSON head begins, to the byte.
 pub(super) const PREFIX: &[u8] = b"{\"ri\":\"RAET\",";
 /// How it ends.
-pub(super) const END: &[u8] = b"\r\n\r\n";
+pub(super) const END: &[u8; 4] = b"\r\n\r\n";
 
 /// Reads the object.
 pub(super) fn parse(text: &[u8]) -> Result<Fields, WireError> {
@@ -28,10 +28,13 @@ pub(super) fn parse(text: &[u8]) -> Result<Fields, WireError> {
     while let Some(key) = cursor.key(fresh)? {
         fresh = false;
         // No field's code needs an escape, so an escaped key is an unknown one.
-        match key.as_plain().map(|code| (code, Field::from_code(code))) {
+        match key
+            .as_plain()
+            .map(|code| (code, Field::from_code(code.as_bytes())))
+        {
             Some((_, Some(field @ (Field::PacketLen | Field::HeadLen | Field::Flags)))) => {
                 let digits = cursor.text()?.as_plain().ok_or(WireError::BadValue)?;
-                fields.set(field, hex(digits)?);
+                fields.set(field, hex(digits.as_bytes())?);
             }
             Some((_, Some(Field::Date))) => {
                 fields.date = DateTime::new(cursor.number()?).ok_or(WireError::BadValue)?;
@@ -64,9 +67,8 @@ pub(super) fn write(head: &Head, out: &mut Writer<'_>) -> (usize, usize, usize) 
     out.hex(u32::from(head.flags.to_wire()), 2);
     out.byte(b'"');
     for (field, number) in head.sent() {
-        out.put(b",\"");
-        out.put(field.code().as_bytes());
-        out.put(b"\":");
+        let [first, second] = field.code();
+        out.put(&[b',', b'"', first, second, b'"', b':']);
         if field == Field::Date {
             out.put(head.date.as_str().as_bytes());
         } else {

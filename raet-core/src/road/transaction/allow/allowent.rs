@@ -73,6 +73,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     (self.handshakes.insert(handshake), self.remotes.at_mut(slot))
                 {
                     remote.allow = Some(handle.slot());
+                    remote.last_hello = Some((head.session, head.transaction_id));
                     if let Some(session) = &mut remote.session {
                         session.certain = false;
                     }

@@ -4,7 +4,7 @@ use super::{FILLER, Handshake, Stage, open_target, write};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::AllowFailure;
 use crate::road::remote::Target;
-use crate::road::session::next_id;
+use crate::road::session::{Window, next_id};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
@@ -153,6 +153,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn on_unjoined(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
             remote.joined = false;
+            // It lost us: its sessions may begin anew.
+            remote.rsid = 0;
+            remote.window = Window::new();
+            remote.last_hello = None;
         }
         self.lose_session(now, slot);
         self.start_join(now, slot, false);

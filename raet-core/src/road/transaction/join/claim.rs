@@ -11,7 +11,11 @@ use crate::road::stack::RoadStack;
 use crate::storage::{Index, Storage};
 use crate::time::Instant;
 use crate::wire::JoinBody;
+use core::cell::Cell;
 use core::net::SocketAddr;
+
+/// Claims about proven remotes that lead to one address and port.
+const CANDIDATES_AT_ONE_ADDRESS: u32 = 4;
 
 /// What a join packet claims about its sender.
 pub(super) struct Claimed<'a> {
@@ -133,6 +137,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             keys: offer.unproven_keys.then_some(keys),
             expires,
         });
+        self.make_room_for_candidate(address);
         let hash = self.hash.hash(&address_bytes(address));
         let inserted = self.by_candidate.insert(hash, slot);
         debug_assert!(
@@ -140,6 +145,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             "an index holds as many pairs as there are remotes"
         );
         Ok(offer.status)
+    }
+
+    /// As strangers, candidates at one address share few places: the oldest goes.
+    fn make_room_for_candidate(&mut self, address: SocketAddr) {
+        let hash = self.hash.hash(&address_bytes(address));
+        let count = Cell::new(0);
+        let oldest = Cell::new((Instant::NEVER, 0));
+        self.by_candidate.find(hash, |slot| {
+            let claimed = self.remotes.at(slot).and_then(|r| r.candidate);
+            if let Some(claimed) = claimed.filter(|c| c.address == address) {
+                count.set(count.get() + 1);
+                oldest.set(oldest.get().min((claimed.expires, slot)));
+            }
+            false
+        });
+        if count.get() >= CANDIDATES_AT_ONE_ADDRESS {
+            self.drop_candidate(oldest.get().1);
+        }
     }
 
     /// An allow has proven the candidate: it is held from now on. True: its join was vacuous, so

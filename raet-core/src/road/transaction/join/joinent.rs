@@ -6,6 +6,7 @@ use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::path::address_bytes;
+use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
@@ -251,8 +252,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 matches!(&r.join, Some(Join::Joiner(j)) if j.vacuous) && r.name.is_empty()
             });
             if let Some(slot) = self.by_name(&body.name).or(own) {
+                let moves = |r: &Remote<C>| !r.proven && r.path.address != from;
+                if self.remotes.at(slot).is_some_and(moves) {
+                    self.make_room_at(from);
+                }
                 return Ok((slot, false));
             }
+            self.make_room_at(from);
             return self
                 .insert_remote(now, from, None)
                 .map(|slot| (slot, true))
@@ -265,6 +271,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if self.by_name(&body.name).is_some() {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
+        self.make_room_at(from);
         self.insert_remote(now, from, Some(head.destination))
             .map(|slot| (slot, true))
             .ok_or(full)

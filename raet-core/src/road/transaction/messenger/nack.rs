@@ -28,40 +28,40 @@ pub(super) struct Nacked {
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
-    /// A nack for an open message, its signature proven.
-    pub(super) fn on_nack(&mut self, now: Instant, slot: u32, out: u32, reason: u32) {
-        // What was sent whole in an earlier session may have arrived in it.
-        let earlier = self.outbox.at(out).is_some_and(|m| m.sent_whole);
+    /// A nack for an open message, its signature proven. False: nothing new is learnt of it.
+    pub(super) fn on_nack(&mut self, now: Instant, slot: u32, out: u32, reason: u32) -> bool {
+        // It may have arrived in an earlier session.
+        let refused = match self.outbox.at(out) {
+            Some(message) if !message.sent_whole => Outcome::Failed(Failure::Refused),
+            _ => Outcome::Unknown(Doubt::Nacked),
+        };
         match reason {
-            no::REFUSED if earlier => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
-            no::REFUSED => self.end_message(now, out, Outcome::Failed(Failure::Refused)),
+            no::REFUSED => self.end_message(now, out, refused),
             no::PASSED => self.end_message(now, out, Outcome::Unknown(Doubt::Nacked)),
-            _ => self.hold(slot, out),
+            _ => return self.hold(slot, out, refused),
         }
+        true
     }
 
     /// Nothing more of the message is sent until it is known what the nack meant.
-    fn hold(&mut self, slot: u32, out: u32) {
+    fn hold(&mut self, slot: u32, out: u32, refused: Outcome) -> bool {
         let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
+            return false;
         };
         let Some(Outgoing {
             state: State::Open(flight),
-            sent_whole,
             ..
         }) = self.outbox.at_mut(out)
         else {
-            return;
+            return false;
         };
         if flight.nacked.is_some() {
-            return; // the copies that were on their way are nacked too
+            return false; // the copies that were on their way are nacked too
         }
         // A copy that came after all the others was nacked because they were taken; a segment that
         // never left was surely not.
-        let held = if flight.next < flight.plan.count && !*sent_whole {
-            Outcome::Failed(Failure::Refused)
-        } else if flight.next < flight.plan.count {
-            Outcome::Unknown(Doubt::Nacked)
+        let held = if flight.next < flight.plan.count {
+            refused
         } else if flight.repeated {
             Outcome::Delivered
         } else {
@@ -79,6 +79,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.outbox.unlink(&mut remote.sendable, out);
         self.outbox.push_back(&mut remote.nacked, out);
         self.set_due_out(out);
+        true
     }
 
     /// A request for a sign of life was answered: what was nacked before it began has its meaning.

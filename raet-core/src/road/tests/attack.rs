@@ -1,0 +1,497 @@
+//! What strangers, replays and misbehaving peers once could do to an engine, and can no longer: each
+//! test is the shortest way to a fault that was found.
+
+use std::vec;
+use std::vec::Vec;
+
+use core::net::SocketAddr;
+
+use super::both;
+use super::world::{Packet, World, address, config, name, secrets};
+use crate::config::Presence;
+use crate::crypto::{Crypto, NaclSuite, PublicKeys};
+use crate::event::{Outcome, RemoteEvent};
+use crate::keep::Record;
+use crate::road::RemoteId;
+use crate::stats::{Reason, Verdict};
+use crate::storage::Storage;
+use crate::time::Duration;
+use crate::wire::{
+    BodyKind, Flags, FootKind, Frame, Head, JoinBody, PacketKind, TransactionKind, emit_head,
+};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn keys(n: u8) -> PublicKeys {
+    secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
+}
+
+/// A packet with this head and body, signed with the keys `n` where its foot says so.
+fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
+    let mut out = [0; 1500];
+    let start = emit_head(head, body.len(), &mut out).unwrap();
+    let end = start + body.len();
+    out[start..end].copy_from_slice(body);
+    if head.foot == FootKind::Nada {
+        return out[..end].to_vec();
+    }
+    let suite = NaclSuite::new(&[0; 32]);
+    let signature = suite.sign(&suite.sign_key(secrets(n).sign_seed()), &out[..end + 64]);
+    out[end..end + 64].copy_from_slice(&signature);
+    out[..end + 64].to_vec()
+}
+
+/// What anyone can say: a join request for a name and keys that are public.
+struct Claim<'a> {
+    name: &'a str,
+    role: &'a str,
+    keys: u8,
+    source: u32,
+    destination: u32,
+    ti: u32,
+}
+
+impl Claim<'_> {
+    fn head(&self, packet: PacketKind) -> Head {
+        let mut head = Head::new(packet, TransactionKind::Join);
+        head.body = BodyKind::Json;
+        head.source = self.source;
+        head.destination = self.destination;
+        head.transaction_id = self.ti;
+        head
+    }
+
+    fn request(&self) -> Vec<u8> {
+        let keys = keys(self.keys);
+        let body = JoinBody {
+            name: name(self.name),
+            mode: 0,
+            kind: 0,
+            uid: None,
+            verify: keys.verify,
+            public: keys.public,
+            role: name(self.role),
+        };
+        let mut out = [0; 800];
+        let len = body.emit(BodyKind::Json, &mut out).unwrap();
+        packet(&self.head(PacketKind::Request), &out[..len], 0)
+    }
+
+    fn ack(&self) -> Vec<u8> {
+        packet(&self.head(PacketKind::Ack), &[], 0)
+    }
+}
+
+/// A request of a stranger of this name, with keys and role of its own.
+fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
+    Claim {
+        name,
+        role: name,
+        keys,
+        source: 1000 + ti,
+        destination: 0,
+        ti,
+    }
+}
+
+fn inject<S: Storage>(
+    world: &mut World<S>,
+    to: usize,
+    from: SocketAddr,
+    bytes: &[u8],
+) -> Option<Verdict> {
+    world.deliver(Packet {
+        from,
+        to: address(to),
+        bytes: bytes.to_vec(),
+    })
+}
+
+/// The packets that estate `n` has sent of this kind.
+fn recorded<S: Storage>(
+    world: &World<S>,
+    n: usize,
+    transaction: TransactionKind,
+    packet: PacketKind,
+) -> Vec<Packet> {
+    let from = address(n);
+    world
+        .log
+        .iter()
+        .map(|(_, p)| p.clone())
+        .filter(|p| p.from == from && p.kind() == (transaction, packet))
+        .collect()
+}
+
+both! {
+    fn a_repeated_request_draws_the_response_again_at_once<S>() {
+        let mut world = World::<S>::pair();
+        let request = stranger("guest", 9, 1).request();
+        for asked in 1..=3 {
+            inject(&mut world, 0, address(5), &request);
+            let answered = recorded(&world, 0, TransactionKind::Join, PacketKind::Response);
+            assert_eq!(answered.len(), asked);
+        }
+    }
+
+    fn a_forged_join_does_not_stop_the_way_back_to_a_peer<S>() {
+        // Main wants a session with other, which is down; a stranger claims to be other, just before
+        // main would try again.
+        let (mut world, other, _) = World::<S>::allowed();
+        world.connect(0, 1);
+        let dead = address(1);
+        world.lose = std::boxed::Box::new(move |p| p.from == dead || p.to == dead);
+        world.restart(0, { let mut c = config("main", 1); c.main = true; c }, world.estates[0].records.clone());
+        world.connect(0, 1);
+        let _ = other;
+        for ti in 0..10 {
+            world.run(ms(3500));
+            let claim = Claim { role: "other", ..stranger("other", 2, ti) };
+            inject(&mut world, 0, address(7), &claim.request());
+        }
+        world.lose = std::boxed::Box::new(|_| false);
+        world.forget_past();
+        world.run(ms(90_000));
+        let found = world.estates[0].stack.find("other").unwrap();
+        assert!(world.estates[0].stack.remote(found).unwrap().allowed);
+    }
+
+    fn forged_joins_without_end_do_not_keep_a_peer_away<S>() {
+        let (mut world, _, _) = World::<S>::allowed();
+        world.restart(0, { let mut c = config("main", 1); c.main = true; c }, world.estates[0].records.clone());
+        let other = world.connect(0, 1);
+        let mut ti = 0;
+        for _ in 0..60 {
+            ti += 1;
+            let claim = Claim { role: "other", ..stranger("other", 2, ti) };
+            inject(&mut world, 0, address(7), &claim.request());
+            inject(&mut world, 0, address(7), &claim.ack());
+            world.run(ms(100));
+        }
+        assert!(world.estates[0].stack.remote(other).unwrap().allowed);
+    }
+
+    fn presence_goes_on_under_forged_joins<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.presence = Some(Presence::default());
+        world.add(main);
+        world.add(config("other", 2));
+        world.connect(1, 0);
+        world.run(ms(500));
+        let dead = address(1);
+        world.lose = std::boxed::Box::new(move |p| p.from == dead || p.to == dead);
+        for ti in 1..100 {
+            let claim = Claim { role: "other", ..stranger("other", 2, ti) };
+            inject(&mut world, 0, address(7), &claim.request());
+            inject(&mut world, 0, address(7), &claim.ack());
+            world.run(ms(100));
+        }
+        assert!(world.happened(0).contains(&RemoteEvent::Went), "its silence was noticed");
+    }
+}
+
+both! {
+    fn strangers_leave_no_role_behind<S>() {
+        let mut world = World::<S>::new();
+        let limits = crate::storage::Fixed::<8, 16, { 64 * 1024 }>::LIMITS;
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add_with(main, limits, Vec::new());
+        for n in 1..60_u8 {
+            let text = std::format!("guest-{n}");
+            inject(&mut world, 0, address(n.into()), &stranger(&text, n, n.into()).request());
+        }
+        world.run(ms(10_000));
+        let roles = |records: &[Record]| records.iter().filter(|r| matches!(r, Record::Role(_))).count();
+        assert!(roles(&world.estates[0].records) <= limits.roles);
+        assert!(world.estates[0].stack.roles().count() <= limits.roles);
+        // What they left in the keep lets the next life begin.
+        let mut main = config("main", 1);
+        main.main = true;
+        let records = world.estates[0].records.clone();
+        world.add_with(main, limits, records);
+    }
+
+    fn a_stranger_that_changes_its_name_leaves_no_record_behind<S>() {
+        let mut world = World::<S>::pair();
+        let first = stranger("guest", 9, 1);
+        inject(&mut world, 0, address(5), &first.request());
+        inject(&mut world, 0, address(5), &first.ack());
+        let guest = world.estates[0].stack.find("guest").unwrap();
+        let near = world.estates[0].stack.remote(guest).unwrap().near;
+        let second = Claim { destination: near, role: "guest", ..stranger("visitor", 9, 2) };
+        let second = Claim { source: first.source, ..second };
+        inject(&mut world, 0, address(5), &second.request());
+        inject(&mut world, 0, address(5), &second.ack());
+        let visitor = world.estates[0].stack.find("visitor").expect("the road is mutable");
+        assert_eq!(world.estates[0].stack.remote(visitor).unwrap().near, near);
+        assert_eq!(world.estates[0].stack.find("guest"), None);
+        let kept: Vec<_> = world.estates[0].records.iter().filter_map(|r| match r {
+            Record::Remote(r) => Some(r.name.clone()),
+            _ => None,
+        }).collect();
+        assert_eq!(kept, vec![name("visitor")]);
+        let mut main = config("main", 1);
+        main.main = true;
+        let records = world.estates[0].records.clone();
+        world.add_with(main, S::LIMITS, records);
+    }
+}
+
+both! {
+    fn a_remote_that_goes_to_make_room_leaves_no_role<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        let small = crate::storage::Fixed::<8, 16, { 64 * 1024 }>::LIMITS;
+        world.add_with(main, crate::limits::Limits { remotes: 1, roles: 1, handshakes: 1, ..small }, Vec::new());
+        let first = stranger("guest", 9, 1);
+        let now = world.now;
+        let stack = &mut world.estates[0].stack;
+        stack.handle_datagram(now, address(5), &mut first.request());
+        let near = stack.remotes().next().unwrap().near;
+        let again = Claim { role: "another", destination: near, ..stranger("guest", 9, 2) };
+        let again = Claim { source: first.source, ..again };
+        stack.handle_datagram(now, address(5), &mut again.request());
+        assert_eq!(stack.remotes().count(), 0);
+        assert_eq!(stack.roles().count(), 0);
+        world.settle();
+        inject(&mut world, 0, address(6), &stranger("visitor", 8, 3).request());
+        assert!(world.estates[0].stack.find("visitor").is_some());
+    }
+}
+
+/// The head of what `from` begins towards its remote `to`, by what its engine holds.
+fn own_head<S: Storage>(
+    world: &World<S>,
+    from: usize,
+    to: RemoteId,
+    packet: PacketKind,
+    transaction: TransactionKind,
+) -> Head {
+    let stack = &world.estates[from].stack;
+    let remote = stack.remotes.get(to.0).unwrap();
+    let mut head = Head::new(packet, transaction);
+    head.foot = FootKind::Nacl;
+    head.body = BodyKind::Json;
+    head.source = remote.near;
+    head.destination = remote.far;
+    head.session = remote.sid;
+    head.transaction_id = remote.next_ti;
+    head
+}
+
+fn heard<S: Storage>(world: &World<S>, n: usize, remote: RemoteId) -> crate::time::Instant {
+    world.estates[n].stack.remote(remote).unwrap().heard
+}
+
+both! {
+    fn a_recorded_alive_keeps_nobody_alive<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[1].stack.alive(world.now, main).unwrap();
+        world.run(ms(100));
+        let alive = recorded(&world, 1, TransactionKind::Alive, PacketKind::Request).remove(0);
+        let before = heard(&world, 0, other);
+        world.run(ms(10_000));
+        assert_eq!(world.deliver(alive), Some(Verdict::Repeated));
+        assert_eq!(heard(&world, 0, other), before);
+    }
+
+    fn recorded_answers_and_segments_keep_nobody_alive<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        // The second segment never comes through.
+        world.lose = std::boxed::Box::new(|p| Frame::parse(&p.bytes).unwrap().head.segment == 1);
+        world.send(1, main, 1, &[7; 5000]);
+        world.run(ms(2000));
+        let asked = recorded(&world, 0, TransactionKind::Message, PacketKind::Resend);
+        let parts = recorded(&world, 1, TransactionKind::Message, PacketKind::Message);
+        let parts: Vec<_> = parts.into_iter().filter(|p| Frame::parse(&p.bytes).unwrap().head.segment != 1).collect();
+        assert!(asked.len() > 1 && parts.len() > 3);
+        world.lose = std::boxed::Box::new(|_| true);
+        world.run(ms(500));
+        let before = (heard(&world, 0, other), heard(&world, 1, main));
+        world.run(ms(10_000));
+        for packet in asked.iter().chain(&parts) {
+            world.deliver(packet.clone());
+        }
+        assert_eq!((heard(&world, 0, other), heard(&world, 1, main)), before);
+    }
+
+    fn a_recorded_nack_keeps_nobody_alive<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[0].deaf = true;
+        world.send(1, main, 1, b"waits to be taken");
+        world.run(ms(100));
+        let id = own_head(&world, 1, main, PacketKind::Nack, TransactionKind::Message);
+        let nack = packet(&Head { transaction_id: id.transaction_id - 1, ..id }, &[], 2);
+        inject(&mut world, 0, address(1), &nack);
+        let before = heard(&world, 0, other);
+        world.lose = std::boxed::Box::new(|_| true);
+        world.run(ms(10_000));
+        inject(&mut world, 0, address(1), &nack);
+        assert_eq!(heard(&world, 0, other), before);
+    }
+
+    fn a_segment_that_cannot_be_takes_no_room<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        let id = own_head(&world, 1, main, PacketKind::Message, TransactionKind::Message);
+        for n in 0..4 {
+            let head = Head {
+                segment: 9,
+                segments: 3,
+                coat_len: 2000,
+                coat: crate::wire::CoatKind::Nacl,
+                transaction_id: id.transaction_id + n,
+                ..id
+            };
+            let verdict = inject(&mut world, 0, address(1), &packet(&head, &[0; 800], 2));
+            assert_eq!(verdict, Some(Verdict::Dropped(Reason::Segment)));
+        }
+        assert_eq!(world.estates[0].stack.inbox.len(), 0);
+        assert_eq!(world.estates[0].stack.inbox_bytes, 0);
+    }
+
+    fn a_nack_in_a_second_session_is_no_proof_that_the_first_failed<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 2;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(500));
+        // Delivered, but no word of it comes back.
+        let done = (TransactionKind::Message, PacketKind::Done);
+        world.lose = std::boxed::Box::new(move |p| p.kind() == done);
+        world.send(1, main, 1, &[7; 5000]);
+        world.run(ms(1000));
+        assert_eq!(world.estates[0].messages.len(), 1);
+        // The next session; its first segments are lost.
+        world.lose = std::boxed::Box::new(|p| p.kind().0 == TransactionKind::Message);
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(1000));
+        let (_, sent) = world.log.last().unwrap().clone();
+        let head = Frame::parse(&sent.bytes).unwrap().head;
+        assert_eq!((head.transaction, head.packet), (TransactionKind::Message, PacketKind::Message));
+        let nack = Head {
+            packet: PacketKind::Nack,
+            flags: Flags::CORRESPONDENT,
+            source: head.destination,
+            destination: head.source,
+            segment: 0,
+            segments: 1,
+            coat_len: 0,
+            order: 0,
+            ..head
+        };
+        inject(&mut world, 1, address(0), &packet(&nack, &[], 1));
+        world.run(ms(500));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Unknown(crate::event::Doubt::Nacked))]);
+    }
+}
+
+both! {
+    fn a_hello_is_acted_on_once<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = std::boxed::Box::new(|p| p.kind().1 == PacketKind::Cookie);
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(6000));
+        let hello = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello).remove(0);
+        world.lose = std::boxed::Box::new(|_| false);
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(10_000));
+        assert_eq!(world.deliver(hello), Some(Verdict::Dropped(Reason::Replayed)));
+        assert_eq!(world.estates[0].stack.handshakes.len(), 0);
+    }
+
+    fn who_forgets_a_peer_that_comes_back_is_heard_by_it<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        for token in 0..4 {
+            world.estates[1].stack.allow(world.now, main).unwrap();
+            world.run(ms(500));
+            world.send(0, other, token, b"in this session");
+            world.run(ms(500));
+        }
+        world.estates[0].stack.forget(world.now, other).unwrap();
+        world.estates[1].stack.alive(world.now, main).unwrap();
+        world.run(ms(2000));
+        let other = world.estates[0].stack.find("other").expect("it joined again");
+        world.forget_past();
+        world.send(0, other, 9, b"still there?");
+        world.run(ms(2000));
+        assert_eq!(world.outcomes(0), vec![(9, Outcome::Delivered)]);
+    }
+
+    fn who_lost_everything_but_its_keys_is_heard_again<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        for token in 0..4 {
+            world.estates[1].stack.allow(world.now, main).unwrap();
+            world.run(ms(500));
+            world.send(0, other, token, b"in this session");
+            world.run(ms(500));
+        }
+        let mut lost = config("main", 1);
+        lost.main = true;
+        world.forget_past();
+        world.restart(0, lost, Vec::new());
+        world.estates[1].stack.alive(world.now, main).unwrap();
+        world.run(ms(2000));
+        let other = world.estates[0].stack.find("other").expect("it joined again");
+        world.send(0, other, 9, b"it is me");
+        world.run(ms(2000));
+        assert_eq!(world.outcomes(0), vec![(9, Outcome::Delivered)]);
+    }
+
+    fn a_message_to_who_forgot_us_finds_a_way<S>() {
+        // No presence is asked for; the message itself notices.
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[0].stack.forget(world.now, other).unwrap();
+        world.send(1, main, 1, b"hello?");
+        world.run(ms(60_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
+
+    fn strangers_at_one_address_share_little_room<S>() {
+        let mut world = World::<S>::pair();
+        for n in 1..40_u8 {
+            let text = std::format!("guest-{n}");
+            let claim = stranger(&text, n, n.into());
+            inject(&mut world, 0, address(5), &claim.request());
+            inject(&mut world, 0, address(5), &claim.ack());
+        }
+        let guests = world.estates[0].stack.remotes().filter(|r| r.address == address(5)).count();
+        assert!(guests > 0 && guests <= 4, "{guests}");
+    }
+
+    fn strangers_cannot_fill_the_queue_of_answers<S>() {
+        let mut world = World::<S>::pair();
+        let limits = crate::storage::Fixed::<8, 16, { 64 * 1024 }>::LIMITS;
+        let n = world.add_with(config("small", 3), limits, Vec::new());
+        let now = world.now;
+        let stack = &mut world.estates[n].stack;
+        for ti in 0..100 {
+            // It is not main: each is rejected.
+            stack.handle_datagram(now, address(9), &mut stranger("guest", 9, ti).request());
+        }
+        assert!(stack.replies.len() <= limits.replies / 2);
+        assert!(stack.stats().replies_left_out > 0);
+    }
+
+    fn a_handshake_that_waits_for_the_keep_is_not_forgotten<S>() {
+        let mut world = World::<S>::pair();
+        world.connect(1, 0);
+        world.run(ms(500));
+        let records = world.estates[1].records.clone();
+        world.restart(1, config("other", 2), records);
+        let main = world.estates[1].stack.find("main").unwrap();
+        // Asked for before the first record is stored.
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(500));
+        assert!(world.estates[1].stack.remote(main).unwrap().allowed);
+    }
+}

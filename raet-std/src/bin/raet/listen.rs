@@ -1,0 +1,112 @@
+//! `raet listen`: an estate that takes messages.
+
+use std::io::BufRead;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use raet_std::{Incoming, Road, Shutdown};
+use serde_json::json;
+
+use crate::options::{Estate, TICK, deadline, interrupts, resolve, seconds};
+use crate::output::{Output, note};
+use crate::{FAILURE, Problem, SUCCESS};
+
+/// Open an estate and print the messages that come
+///
+/// With `--auto never`, type `accept ROLE` or `reject ROLE` to decide about keys that are pending.
+#[derive(Args)]
+pub(crate) struct Listen {
+    #[command(flatten)]
+    estate: Estate,
+
+    /// Where to listen: an address of this machine (`[::]` is all of them) and a port (0 is any
+    /// free one)
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:7530")]
+    bind: String,
+
+    /// End with success after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+
+    /// End after so many seconds: with success only if there was no count to reach
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    timeout: Option<Duration>,
+}
+
+impl Listen {
+    pub(crate) fn run(self) -> Result<u8, Problem> {
+        let interrupted = interrupts();
+        let bind = resolve(&self.bind)?;
+        let bind = bind
+            .first()
+            .copied()
+            .ok_or_else(|| Problem::usage("no address to bind to"))?;
+        let mut output = Output::new(self.estate.json);
+        let road = self.estate.builder(bind).open()?;
+        output.listening(&self.estate.name, &road);
+        judge_from_stdin(road.clone());
+
+        let end = deadline(self.timeout);
+        let mut taken = 0;
+        let code = loop {
+            if self.count.is_some_and(|count| taken >= count) {
+                break SUCCESS;
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                break if self.count.is_some() {
+                    FAILURE
+                } else {
+                    SUCCESS
+                };
+            }
+            let left = end.map_or(TICK, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                if let Some(count) = self.count {
+                    note(&format!(
+                        "the time is over: {taken} of {count} messages came"
+                    ));
+                    break FAILURE;
+                }
+                break SUCCESS;
+            }
+            match road.next_for(left.min(TICK))? {
+                Some(Incoming::Event(event)) => output.event(&road, &event),
+                Some(Incoming::Message(message)) => {
+                    taken += 1;
+                    output.message(&message);
+                }
+                None => {}
+            }
+        };
+        road.shutdown(&Shutdown::default());
+        output.tell(
+            "closed",
+            json!({ "messages": taken }),
+            &format!("closed after {taken} messages"),
+        );
+        Ok(code)
+    }
+}
+
+/// Takes a person's decisions about keys. The thread ends with its input or with the command.
+fn judge_from_stdin(road: Road) {
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            let result = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+                [] => continue,
+                ["accept", role] => road.accept(role, None),
+                ["reject", role] => road.reject(role, None),
+                _ => {
+                    eprintln!("raet: type `accept ROLE` or `reject ROLE`");
+                    continue;
+                }
+            };
+            if let Err(error) = result {
+                eprintln!("raet: {error}");
+            }
+        }
+    });
+}

@@ -1,0 +1,157 @@
+//! What `listen` and `send` have in common: the estate.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use raet_std::core::config::{Presence, Trust};
+use raet_std::core::limits::MAX_MESSAGE;
+use raet_std::core::wire::{BodyKind, HeadKind};
+use raet_std::{Road, RoadBuilder};
+
+use crate::Problem;
+
+/// How long a wait may be before the command looks whether it was interrupted.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// Who the estate is.
+#[derive(Args)]
+pub(crate) struct Estate {
+    /// The estate's name, unique on its road
+    pub(crate) name: String,
+
+    /// Let strangers join here
+    #[arg(long)]
+    main: bool,
+
+    /// Let what is known of a peer (address, role, keys) change when it joins again
+    #[arg(long)]
+    mutable: bool,
+
+    /// Which keys are accepted without asking: none (type `accept ROLE`), the first that a
+    /// role shows, or any
+    #[arg(long, value_enum, default_value_t = Auto::Once)]
+    auto: Auto,
+
+    /// The role whose keys the estate bears; its name unless given
+    #[arg(long)]
+    role: Option<String>,
+
+    /// The form of the packet heads that are sent; both are read
+    #[arg(long, value_enum, default_value_t = Head::Native)]
+    head: Head,
+
+    /// How messages are packed; both are read
+    #[arg(long, value_enum, default_value_t = Packing::Json)]
+    pub(crate) body: Packing,
+
+    /// Print one JSON object a line for each thing that happens
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Auto {
+    Never,
+    Once,
+    Always,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Head {
+    Native,
+    Json,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Packing {
+    Json,
+    Msgpack,
+}
+
+impl Estate {
+    /// The estate as it is to be opened, with room for the longest message that the protocol has.
+    pub(crate) fn builder(&self, bind: SocketAddr) -> RoadBuilder {
+        let head = match self.head {
+            Head::Native => HeadKind::Native,
+            Head::Json => HeadKind::Json,
+        };
+        let body = match self.body {
+            Packing::Json => BodyKind::Json,
+            Packing::Msgpack => BodyKind::Msgpack,
+        };
+        let mutable = self.mutable;
+        let builder = Road::builder(&self.name)
+            .bind(bind)
+            .main(self.main)
+            .trust(match self.auto {
+                Auto::Never => Trust::Never,
+                Auto::Once => Trust::Once,
+                Auto::Always => Trust::Always,
+            })
+            .largest_message(MAX_MESSAGE)
+            .configure(move |config| {
+                (config.head, config.body, config.mutable) = (head, body, mutable);
+                config.presence = Some(Presence::default());
+            });
+        match &self.role {
+            Some(role) => builder.role(role),
+            None => builder,
+        }
+    }
+}
+
+/// All addresses of `HOST:PORT`.
+pub(crate) fn resolve(text: &str) -> Result<Vec<SocketAddr>, Problem> {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err(Problem::usage(format!(
+            "{text} has no port: give HOST:PORT, such as {text}:7530"
+        )));
+    };
+    if port.parse::<u16>().is_err() {
+        return Err(Problem::usage(format!(
+            "{port} is no port: give HOST:PORT with a number up to 65535"
+        )));
+    }
+    let found = text
+        .to_socket_addrs()
+        .map_err(|error| {
+            Problem::failure(format!(
+                "the host {host} is not known ({error}): check its name, or give its address"
+            ))
+        })?
+        .collect::<Vec<_>>();
+    if found.is_empty() {
+        return Err(Problem::failure(format!("the host {host} has no address")));
+    }
+    Ok(found)
+}
+
+/// Set when the command is interrupted, so that it can end in order. A second interrupt ends it at once.
+pub(crate) fn interrupts() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&interrupted);
+    // Without it an interrupt ends the command at once, as for any other.
+    let _ = ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    interrupted
+}
+
+/// Seconds of a `--timeout`; fractions are fine.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a number of seconds above 0".to_owned())
+}
+
+/// When that time is over; `None` when it never is.
+pub(crate) fn deadline(time: Option<Duration>) -> Option<Instant> {
+    Instant::now().checked_add(time?)
+}
