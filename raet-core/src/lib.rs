@@ -129,6 +129,7 @@ pub mod error;
 pub mod event;
 pub mod keep;
 pub mod limits;
+pub mod protocol;
 pub mod road;
 pub mod stats;
 pub mod storage;
