@@ -135,6 +135,9 @@ pub struct Estate<S: Storage, C: Crypto> {
     config: Box<dyn Fn() -> Config>,
 }
 
+/// Makes an estate's suite from its seed.
+type MakeSuite<C> = Box<dyn Fn(&[u8; 32]) -> C>;
+
 /// Estates, the network between them, and the time.
 pub struct World<S: Storage, C: Crypto> {
     /// The time. Begins at one second, so that there is a past.
@@ -148,7 +151,7 @@ pub struct World<S: Storage, C: Crypto> {
     /// Polls in an order drawn from this, more often than need be, and at moments when nothing is due.
     pub restless: Option<Rng>,
     rng: Rng,
-    suite: Box<dyn Fn(&[u8; 32]) -> C>,
+    suite: MakeSuite<C>,
     wire: BTreeMap<(Instant, u64), Packet>,
     sent: u64,
 }
