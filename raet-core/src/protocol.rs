@@ -3,6 +3,11 @@
 //! Pages only, no code. Comments all over the crate cite them by page and heading, as in
 //! *road-wire: Head*; a rule from H1 to H18 is in [`hardening`].
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "prose: protocols and products by their names"
+)]
+
 #[doc = include_str!("../docs/road-wire.md")]
 pub mod road_wire {}
 

@@ -27,7 +27,7 @@ fn main() {
     row(rounds, "100 B and done, in memory", &meter, 200, || {
         pair.message(&[5; 100]);
     });
-    row(rounds, "100 B, 100 queued, in memory", &meter, 2, || {
+    row(rounds, "100 of 100 B queued, in memory", &meter, 2, || {
         pair.messages(100, &[5; 100]);
     });
     let before = pair.datagrams();
@@ -48,9 +48,15 @@ fn main() {
     row(rounds, "100 B and done, cheap suite", &meter, 2000, || {
         cheap.message(&[5; 100]);
     });
-    row(rounds, "100 B, 100 queued, cheap suite", &meter, 20, || {
-        cheap.messages(100, &[5; 100]);
-    });
+    row(
+        rounds,
+        "100 of 100 B queued, cheap suite",
+        &meter,
+        20,
+        || {
+            cheap.messages(100, &[5; 100]);
+        },
+    );
     row(rounds, "1 MiB, cheap suite", &meter, 4, || {
         cheap.message(&big);
     });

@@ -5,4 +5,7 @@ pub mod interop;
 pub mod live;
 pub mod replay;
 pub mod scripted;
+pub mod sim;
+pub mod suite;
+pub mod touch;
 pub mod vectors;

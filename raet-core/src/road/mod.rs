@@ -30,10 +30,12 @@
 //!     │ ◀─ done ──────────────────────────────── │  when the application took it
 //! ```
 
+mod bucket;
 mod dispatch;
 mod info;
 mod path;
 mod presence;
+mod records;
 mod remote;
 mod remotes;
 mod reply;

@@ -2,11 +2,11 @@
 
 use core::net::SocketAddr;
 
+use super::bucket::Bucket;
 use super::handshake::Handshake;
 use super::path::plain;
 use super::remote::Remote;
 use super::roles::Role;
-use super::session::at_or_after;
 use super::transaction::messengent::Incoming;
 use super::transaction::messenger::Outgoing;
 use super::{
@@ -17,7 +17,7 @@ use crate::config::{Config, Presence};
 use crate::crypto::{Crypto, PublicKeys, Purpose};
 use crate::error::{ConnectError, Gone, SetupError};
 use crate::event::{Event, RemoteEvent};
-use crate::keep::{EstateRecord, Record, RemoteRecord, RoleRecord};
+use crate::keep::Record;
 use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyedHash, List, Slot, Storage, Table};
@@ -37,9 +37,6 @@ pub(crate) type DueOut<S> =
     Deadlines<<S as Storage>::Outbox<(Instant, u32)>, <S as Storage>::Outbox<u32>>;
 pub(crate) type DueIn<S> =
     Deadlines<<S as Storage>::Inbox<(Instant, u32)>, <S as Storage>::Inbox<u32>>;
-
-/// Session ids are reserved in blocks of this many, so that a record is written rarely.
-const SESSION_BLOCK: u32 = 256;
 
 /// The road engine of one estate. See the [crate documentation](crate) for how it is driven.
 pub struct RoadStack<S: Storage, C: Crypto> {
@@ -201,73 +198,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         stack.begin_life();
         Ok(stack)
-    }
-
-    /// Session ids go on above everything that an earlier life may have used (H8).
-    fn begin_life(&mut self) {
-        for slot in 0..self.remotes.slots() {
-            let first = self.first_session;
-            if let Some(remote) = self.remotes.at_mut(slot) {
-                if !at_or_after(remote.sid, first) {
-                    remote.sid = first;
-                }
-                remote.recorded_sid = remote.sid.wrapping_sub(1);
-                remote.unrecorded = true;
-            }
-            self.settle(slot);
-        }
-        self.sessions_stored = self.first_session.wrapping_sub(1);
-        self.sessions_asked = self.first_session.wrapping_add(SESSION_BLOCK);
-    }
-
-    fn restore(&mut self, now: Instant, record: Record) -> Result<(), SetupError> {
-        match record {
-            Record::Estate(EstateRecord { sessions }) => self.raise_first_session(sessions),
-            Record::Role(role) => self.restore_role(role)?,
-            Record::Remote(kept) => self.restore_remote(now, &kept)?,
-            Record::Forgotten(_) | Record::ForgottenRole(_) => {}
-        }
-        Ok(())
-    }
-
-    pub(crate) fn raise_first_session(&mut self, used: u32) {
-        let next = super::session::next_id(used);
-        if used != 0 && at_or_after(next, self.first_session) {
-            self.first_session = next;
-        }
-    }
-
-    fn restore_remote(&mut self, now: Instant, kept: &RemoteRecord) -> Result<(), SetupError> {
-        let taken = kept.near == 0
-            || self.by_near(kept.near).is_some()
-            || self.by_name(&kept.name).is_some()
-            || kept.name == self.config.name;
-        if taken {
-            return Err(SetupError::Record);
-        }
-        let slot = self
-            .insert_remote(now, plain(kept.address), Some(kept.near))
-            .ok_or(SetupError::Record)?;
-        let role = match self.role_by_name(&kept.role) {
-            Some(role) => Some(role),
-            None => self.pending_role(kept.role.clone()),
-        };
-        self.set_name(slot, &kept.name);
-        self.set_role(slot, role);
-        self.raise_first_session(kept.session);
-        if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.far = kept.far;
-            remote.main = kept.main;
-            remote.kind = kept.kind;
-            remote.joined = kept.joined && kept.far != 0;
-            remote.told = true;
-            remote.recorded = true;
-        }
-        if kept.proven {
-            self.set_proven(slot);
-        }
-        self.plan(now, slot);
-        Ok(())
     }
 
     // ---- getters ---------------------------------------------------------------------------
@@ -454,16 +384,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// A keep has stored this record: what waited for it goes on.
-    pub fn handle_stored(&mut self, now: Instant, record: &Record) {
-        self.clock(now);
-        if let Record::Estate(EstateRecord { sessions }) = record
-            && at_or_after(*sessions, self.sessions_stored)
-        {
-            self.sessions_stored = *sessions;
-        }
-    }
-
     // ---- outputs ---------------------------------------------------------------------------
 
     /// The next thing to tell the host.
@@ -491,59 +411,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.poll_outcome()
     }
 
-    /// The next record to keep; see [`handle_stored`](Self::handle_stored).
-    pub fn poll_record(&mut self) -> Option<Record> {
-        if core::mem::take(&mut self.estate_unrecorded) {
-            return Some(Record::Estate(EstateRecord {
-                sessions: self.sessions_asked,
-            }));
-        }
-        if let Some(slot) = self.remotes_role_record() {
-            return Some(slot);
-        }
-        let slot = self.remotes.pop_front(&mut self.records)?;
-        let covered = self.sessions_asked;
-        let role = self.role_name(slot);
-        let remote = self.remotes.at_mut(slot)?;
-        remote.unrecorded = false;
-        let record = if remote.gone {
-            Record::Forgotten(remote.name.clone())
-        } else {
-            remote.recorded_sid = covered;
-            remote.recorded = true;
-            Record::Remote(RemoteRecord {
-                name: remote.name.clone(),
-                near: remote.near,
-                far: remote.far,
-                address: remote.path.address,
-                main: remote.main,
-                kind: remote.kind,
-                role,
-                joined: remote.joined,
-                proven: remote.proven,
-                session: covered,
-            })
-        };
-        self.release(slot);
-        Some(record)
-    }
-
-    fn remotes_role_record(&mut self) -> Option<Record> {
-        let slot = self.roles.pop_front(&mut self.role_records)?;
-        let role = self.roles.at_mut(slot)?;
-        role.recorded = true;
-        if role.gone {
-            let role = self.roles.remove(self.roles.handle_of(slot)?)?;
-            return Some(Record::ForgottenRole(role.name));
-        }
-        Some(Record::Role(RoleRecord {
-            name: role.name.clone(),
-            status: role.status,
-            judged: role.judged,
-            keys: role.keys,
-        }))
-    }
-
     // ---- shared by all rooms ---------------------------------------------------------------
 
     /// Takes in a moment. One that goes back counts as the last.
@@ -566,24 +433,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.remotes.push_back(&mut self.news, slot);
             }
         }
-    }
-
-    pub(crate) fn record(&mut self, slot: u32) {
-        if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.unrecorded = true;
-            if !remote.name.is_empty() && !self.remotes.is_linked::<RECORDS>(slot) {
-                self.remotes.push_back(&mut self.records, slot);
-            }
-        }
-    }
-
-    /// Whether a session id may be used: a stored record covers it (H8). Asks for more in time.
-    pub(crate) fn covered(&mut self, sid: u32) -> bool {
-        if at_or_after(sid.wrapping_add(SESSION_BLOCK / 4), self.sessions_asked) {
-            self.sessions_asked = sid.wrapping_add(SESSION_BLOCK);
-            self.estate_unrecorded = true;
-        }
-        at_or_after(self.sessions_stored, sid)
     }
 
     /// A body was taken from, or given back to, the budget of the outbox or the inbox.
@@ -620,45 +469,4 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
         return Err(SetupError::Pace);
     }
     Ok(())
-}
-
-/// A token bucket: so many at once, then one in each interval.
-pub(crate) struct Bucket {
-    full: u32,
-    tokens: u32,
-    interval: Duration,
-    filled: Instant,
-}
-
-impl Bucket {
-    const fn new(full: u32, interval: Duration) -> Self {
-        Self {
-            full,
-            tokens: full,
-            interval,
-            filled: Instant::ZERO,
-        }
-    }
-
-    /// Whether one is left now.
-    pub(crate) fn has(&mut self, now: Instant) -> bool {
-        let passed = now.since(self.filled).as_micros() / self.interval.as_micros().max(1);
-        if passed > 0 {
-            let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-            self.tokens = self.tokens.saturating_add(passed).min(self.full);
-            self.filled = if self.tokens == self.full {
-                now
-            } else {
-                self.filled + self.interval * passed
-            };
-        }
-        self.tokens > 0
-    }
-
-    /// Takes one; false if none was left.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let has = self.has(now);
-        self.tokens = self.tokens.saturating_sub(1);
-        has
-    }
 }

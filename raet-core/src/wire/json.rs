@@ -159,9 +159,13 @@ impl<'a> Cursor<'a> {
 
     /// The next byte that is no white space, which is passed.
     fn peek(&mut self) -> Result<u8, JsonError> {
-        let rest = self.rest().trim_start_matches([' ', '\t', '\n', '\r']);
-        self.at = self.text.len() - rest.len();
-        rest.bytes().next().ok_or(JsonError::Malformed)
+        // Bytes, not a search in the text: this is called for every token. What is passed is ASCII,
+        // so `at` stays a boundary of characters.
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied().ok_or(JsonError::Malformed)
     }
 
     fn eat(&mut self, byte: u8) -> Result<bool, JsonError> {
@@ -304,8 +308,8 @@ pub(super) fn split_number(text: &str) -> Option<(&str, &str)> {
 
 /// What follows a run of one or more digits.
 fn after_digits(text: &str) -> Option<&str> {
-    let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    (rest.len() < text.len()).then_some(rest)
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.get(digits..).filter(|_| digits > 0)
 }
 
 fn is_hex(digits: Option<&[u8]>) -> bool {

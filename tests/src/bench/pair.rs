@@ -149,6 +149,8 @@ impl<C: Crypto> Pair<C> {
                 && pair.other.allowed(to_main)
             {
                 pair.to_other = found;
+                // The last ack is on its way: without it the handshake keeps its place.
+                pair.step();
                 return pair;
             }
         }

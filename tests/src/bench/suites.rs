@@ -171,7 +171,7 @@ impl Crypto for Timed {
     }
 
     fn sign_key(&self, seed: &[u8; 32]) -> Self::SignKey {
-        self.suite.sign_key(seed)
+        self.meter.time(|| self.suite.sign_key(seed))
     }
 
     fn sign_key_public(&self, key: &Self::SignKey) -> [u8; 32] {

@@ -267,14 +267,26 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(slot) = self.by_near(head.destination) {
             return Ok((slot, false));
         }
-        // H10: we lost it. A name that is held under another id cannot be had under this one.
-        if self.by_name(&body.name).is_some() {
+        // H10: we lost it. A name that is held under another id cannot be had under this one; and a
+        // stranger that makes an id up is no less a stranger, whom only a main estate takes.
+        let stranger = !self.config.main && !self.is_accepted(body);
+        if stranger || self.by_name(&body.name).is_some() {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         self.make_room_at(from);
         self.insert_remote(now, from, Some(head.destination))
             .map(|slot| (slot, true))
             .ok_or(full)
+    }
+
+    /// Whether these keys are accepted for this role already.
+    fn is_accepted(&self, body: &JoinBody) -> bool {
+        let role = self.role_by_name(&body.role).and_then(|r| self.roles.at(r));
+        role.is_some_and(|r| {
+            r.status == Status::Accepted
+                && r.keys.verify == body.verify
+                && r.keys.public == body.public
+        })
     }
 
     /// Both sides began a join: a non-vacuous one beats a vacuous one, else the lesser name goes on

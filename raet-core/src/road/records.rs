@@ -1,0 +1,164 @@
+//! Records: how an engine goes on from an earlier life, and what it wants kept for the next.
+
+use super::RECORDS;
+use super::path::plain;
+use super::session::{at_or_after, next_id};
+use super::stack::RoadStack;
+use crate::crypto::Crypto;
+use crate::error::SetupError;
+use crate::keep::{EstateRecord, Record, RemoteRecord, RoleRecord};
+use crate::storage::Storage;
+use crate::time::Instant;
+
+/// Session ids are reserved in blocks of this many, so that a record is written rarely.
+const SESSION_BLOCK: u32 = 256;
+
+impl<S: Storage, C: Crypto> RoadStack<S, C> {
+    /// Session ids go on above everything that an earlier life may have used (H8).
+    pub(super) fn begin_life(&mut self) {
+        for slot in 0..self.remotes.slots() {
+            let first = self.first_session;
+            if let Some(remote) = self.remotes.at_mut(slot) {
+                if !at_or_after(remote.sid, first) {
+                    remote.sid = first;
+                }
+                remote.recorded_sid = remote.sid.wrapping_sub(1);
+                remote.unrecorded = true;
+            }
+            self.settle(slot);
+        }
+        self.sessions_stored = self.first_session.wrapping_sub(1);
+        self.sessions_asked = self.first_session.wrapping_add(SESSION_BLOCK);
+    }
+
+    pub(super) fn restore(&mut self, now: Instant, record: Record) -> Result<(), SetupError> {
+        match record {
+            Record::Estate(EstateRecord { sessions }) => self.raise_first_session(sessions),
+            Record::Role(role) => self.restore_role(role)?,
+            Record::Remote(kept) => self.restore_remote(now, &kept)?,
+            Record::Forgotten(_) | Record::ForgottenRole(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn raise_first_session(&mut self, used: u32) {
+        let next = next_id(used);
+        if used != 0 && at_or_after(next, self.first_session) {
+            self.first_session = next;
+        }
+    }
+
+    fn restore_remote(&mut self, now: Instant, kept: &RemoteRecord) -> Result<(), SetupError> {
+        let taken = kept.near == 0
+            || self.by_near(kept.near).is_some()
+            || self.by_name(&kept.name).is_some()
+            || kept.name == self.config.name;
+        if taken {
+            return Err(SetupError::Record);
+        }
+        let slot = self
+            .insert_remote(now, plain(kept.address), Some(kept.near))
+            .ok_or(SetupError::Record)?;
+        let role = match self.role_by_name(&kept.role) {
+            Some(role) => Some(role),
+            None => self.pending_role(kept.role.clone()),
+        };
+        self.set_name(slot, &kept.name);
+        self.set_role(slot, role);
+        self.raise_first_session(kept.session);
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.far = kept.far;
+            remote.main = kept.main;
+            remote.kind = kept.kind;
+            remote.joined = kept.joined && kept.far != 0;
+            remote.told = true;
+            remote.recorded = true;
+        }
+        if kept.proven {
+            self.set_proven(slot);
+        }
+        self.plan(now, slot);
+        Ok(())
+    }
+
+    /// A keep has stored this record: what waited for it goes on.
+    pub fn handle_stored(&mut self, now: Instant, record: &Record) {
+        self.clock(now);
+        if let Record::Estate(EstateRecord { sessions }) = record
+            && at_or_after(*sessions, self.sessions_stored)
+        {
+            self.sessions_stored = *sessions;
+        }
+    }
+
+    /// The next record to keep; see [`handle_stored`](Self::handle_stored).
+    pub fn poll_record(&mut self) -> Option<Record> {
+        if core::mem::take(&mut self.estate_unrecorded) {
+            return Some(Record::Estate(EstateRecord {
+                sessions: self.sessions_asked,
+            }));
+        }
+        if let Some(slot) = self.poll_role_record() {
+            return Some(slot);
+        }
+        let slot = self.remotes.pop_front(&mut self.records)?;
+        let covered = self.sessions_asked;
+        let role = self.role_name(slot);
+        let remote = self.remotes.at_mut(slot)?;
+        remote.unrecorded = false;
+        let record = if remote.gone {
+            Record::Forgotten(remote.name.clone())
+        } else {
+            remote.recorded_sid = covered;
+            remote.recorded = true;
+            Record::Remote(RemoteRecord {
+                name: remote.name.clone(),
+                near: remote.near,
+                far: remote.far,
+                address: remote.path.address,
+                main: remote.main,
+                kind: remote.kind,
+                role,
+                joined: remote.joined,
+                proven: remote.proven,
+                session: covered,
+            })
+        };
+        self.release(slot);
+        Some(record)
+    }
+
+    fn poll_role_record(&mut self) -> Option<Record> {
+        let slot = self.roles.pop_front(&mut self.role_records)?;
+        let role = self.roles.at_mut(slot)?;
+        role.recorded = true;
+        if role.gone {
+            let role = self.roles.remove(self.roles.handle_of(slot)?)?;
+            return Some(Record::ForgottenRole(role.name));
+        }
+        Some(Record::Role(RoleRecord {
+            name: role.name.clone(),
+            status: role.status,
+            judged: role.judged,
+            keys: role.keys,
+        }))
+    }
+
+    pub(crate) fn record(&mut self, slot: u32) {
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.unrecorded = true;
+            if !remote.name.is_empty() && !self.remotes.is_linked::<RECORDS>(slot) {
+                self.remotes.push_back(&mut self.records, slot);
+            }
+        }
+    }
+
+    /// Whether a session id may be used: a stored record covers it (H8). Asks for more in time.
+    pub(crate) fn covered(&mut self, sid: u32) -> bool {
+        if at_or_after(sid.wrapping_add(SESSION_BLOCK / 4), self.sessions_asked) {
+            self.sessions_asked = sid.wrapping_add(SESSION_BLOCK);
+            self.estate_unrecorded = true;
+        }
+        at_or_after(self.sessions_stored, sid)
+    }
+}
