@@ -1,7 +1,10 @@
 //! The same seed and inputs give the same bytes, and polling more often, in another order or at other
 //! moments changes nothing.
 
-#![allow(clippy::needless_pass_by_value, reason = "quickcheck hands values over")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "quickcheck hands values over"
+)]
 
 use std::time::Duration;
 
