@@ -92,6 +92,11 @@ pub struct Python {
 }
 
 impl Python {
+    /// Where it is, for running something other than a peer.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
     /// Starts a peer, which yet has no stack. Failures call it `label`.
     #[track_caller]
     pub fn spawn(&self, label: &str) -> Peer {
