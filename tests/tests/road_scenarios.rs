@@ -41,8 +41,6 @@ intended! {
     "*" "": "-join/response' again" => H9_JOINENT;
     "join-lost-ack" "other": "-join/nack", "+join/ack again" => H7;
     "join-pending-both" "other": "+join/ack again" => H7;
-    "join-pending" "main": "+join/pend' again" => H7;
-    "join-pending-timeout" "main": "+join/pend' again" => H7;
     "join-pending*" "other": "-join/request again" => PATIENCE;
     "join-rejected-after-pending" "other": "-join/request again" => PATIENCE;
     "join-rejected-after-pending" "main": "-join/nack'", "+join/reject'",

@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 
 use super::path::plain;
 use super::remote::Target;
+use super::roles::Displaced;
 use super::session::{Look, at_or_after};
 use super::stack::RoadStack;
 use super::transaction::allow::is_allow_shaped;
@@ -242,12 +243,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let mut signature = [0; SIGNATURE];
         if head.foot == FootKind::Nacl {
             key = self.role_of(slot).and_then(|role| role.key.clone());
-            let offered = self
-                .remotes
-                .at(slot)
-                .and_then(super::remote::Remote::candidate_keys);
-            if target == Target::Candidate {
-                other = offered.and_then(|keys| self.suite.verify_key(&keys.verify).ok());
+            if target == Target::Candidate
+                && let Ok(Some(keys)) = self.candidate_keys(slot)
+            {
+                other = self.suite.verify_key(&keys.verify).ok();
             }
             if key.is_none() {
                 return Err(drop(&mut self.stats, Reason::Stranger));
@@ -489,16 +488,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// Whether the owner of this verify key may speak for the remote, by that description of it.
     fn may_speak(&self, slot: u32, target: Target, key: &[u8; 32]) -> bool {
-        let held = self
-            .role_of(slot)
-            .is_some_and(|role| role.keys.verify == *key);
-        let claimed = self
-            .remotes
-            .at(slot)
-            .and_then(super::remote::Remote::candidate_keys);
-        match (target, claimed) {
-            (Target::Candidate, Some(keys)) => keys.verify == *key,
-            _ => held,
+        let claimed = match target {
+            Target::Candidate => self.candidate_keys(slot),
+            Target::Held => Ok(None),
+        };
+        match claimed {
+            Ok(Some(keys)) => keys.verify == *key,
+            Ok(None) => self.role_of(slot).is_some_and(|role| role.verify() == *key),
+            Err(Displaced) => false,
         }
     }
 

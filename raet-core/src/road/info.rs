@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::RemoteId;
+use super::roles::Role;
 use super::stack::RoadStack;
 use crate::crypto::{Crypto, PublicKeys};
 use crate::keep::Status;
@@ -97,7 +98,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 status: role.status,
                 judged: role.judged,
                 proven: role.proven,
-                keys: role.keys,
+                keys: role.keys(),
                 offered: role.offered,
                 remotes: role.remotes,
             })
@@ -127,7 +128,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             round_trip: remote.path.trip.smoothed(),
             queued: remote.waiting.len(),
             open: remote.open.len(),
-            keys: role.filter(|r| r.key.is_some()).map(|r| r.keys),
+            keys: role.filter(|r| r.key.is_some()).map(Role::keys),
         })
     }
 }

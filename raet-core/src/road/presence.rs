@@ -3,6 +3,7 @@
 
 use super::remote::Remote;
 use super::stack::RoadStack;
+use super::transaction::clock::Span;
 use crate::config::Presence;
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
@@ -174,7 +175,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.life.next = if remote.busy() || !wants {
             Instant::NEVER
         } else if remote.session.is_none() || remote.life.failures > 0 {
-            now + remote.life.interval
+            now + remote.life.interval.get()
         } else if !remote.nacked.is_empty() {
             now
         } else if let Some(Presence { period, .. }) = presence
@@ -202,7 +203,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
             life.failures = life.failures.saturating_add(1);
-            life.interval = (life.interval * 2).clamp(pace.redo_min, pace.redo_max);
+            let next = (life.interval.get() * 2).clamp(pace.redo_min, pace.redo_max);
+            life.interval = Span::new(next);
         }
         self.plan(now, slot);
     }
@@ -223,7 +225,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let life = &mut remote.life;
         life.heard = now;
         life.failures = 0;
-        life.interval = Duration::ZERO;
+        life.interval = Span::ZERO;
         life.reaped = false;
         if life.up != Some(true) {
             life.up = Some(true);

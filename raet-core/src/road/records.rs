@@ -140,7 +140,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             name: role.name.clone(),
             status: role.status,
             judged: role.judged,
-            keys: role.keys,
+            keys: role.keys(),
         }))
     }
 

@@ -1,16 +1,18 @@
 //! What is known of one remote.
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 
 use super::path::Path;
 use super::session::{Names, Session, Window};
 use super::transaction::alive::Aliver;
+use super::transaction::clock::Span;
 use super::transaction::join::Join;
 use super::{ANSWERS, ARRIVALS, MESSAGES, SENDABLE};
-use crate::crypto::{Crypto, PublicKeys};
+use crate::crypto::Crypto;
 use crate::event::{AllowFailure, JoinFailure, RemoteEvent};
 use crate::storage::List;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::Name;
 
 /// A remote: everything that one estate knows of another.
@@ -106,7 +108,7 @@ pub(crate) struct Life {
     pub(crate) spread: u8,
     /// Attempts since it was last heard.
     pub(crate) failures: u8,
-    pub(crate) interval: Duration,
+    pub(crate) interval: Span,
     /// The host wants it connected.
     pub(crate) wanted: bool,
     /// An allow was begun and waits for the keep.
@@ -122,8 +124,10 @@ pub(crate) struct Candidate {
     pub(crate) kind: u8,
     /// The join was vacuous: the peer knows no session any more.
     pub(crate) vacuous: bool,
-    /// Keys accepted in place of the role's.
-    pub(crate) keys: Option<PublicKeys>,
+    /// A hash of the keys that it brought, if they are others than the role's: those offered for the
+    /// role, as long as no others were offered since. Every remote has room for a candidate, so it
+    /// is a small one.
+    pub(crate) keys: Option<NonZeroU32>,
     pub(crate) expires: Instant,
 }
 
@@ -132,7 +136,6 @@ pub(crate) struct Candidate {
 pub(crate) struct LastJoin {
     pub(crate) ti: u32,
     pub(crate) vacuous: bool,
-    pub(crate) address: SocketAddr,
 }
 
 /// Which of the two descriptions of a remote a packet or a handshake goes by.
@@ -182,7 +185,7 @@ impl<C: Crypto> Remote<C> {
                 next: Instant::NEVER,
                 spread: 0,
                 failures: 0,
-                interval: Duration::ZERO,
+                interval: Span::ZERO,
                 wanted: false,
                 owed: false,
             },
@@ -251,11 +254,6 @@ impl<C: Crypto> Remote<C> {
             (false, true) => Some(Target::Candidate),
             (false, false) => None,
         }
-    }
-
-    /// Keys whose owner may speak for the remote by that description; `None`: those of its role.
-    pub(crate) fn candidate_keys(&self) -> Option<PublicKeys> {
-        self.candidate.and_then(|c| c.keys)
     }
 
     /// When something is to be done about it, apart from its messages.

@@ -1,5 +1,7 @@
 //! Roles: pairs of long-term keys, and what was decided about them. Several remotes may bear one.
 
+use core::num::NonZeroU32;
+
 use super::stack::RoadStack;
 use super::{ROLE_NEWS, ROLE_RECORDS};
 use crate::crypto::{Crypto, PublicKeys};
@@ -17,7 +19,8 @@ pub(crate) struct Role<C: Crypto> {
     pub(crate) judged: bool,
     /// An allow has proven the keys.
     pub(crate) proven: bool,
-    pub(crate) keys: PublicKeys,
+    /// The X25519 key; see [`keys`](Self::keys).
+    pub(crate) public: [u8; 32],
     /// The verify key, expanded once. `None` where a kept role has no keys yet.
     pub(crate) key: Option<C::VerifyKey>,
     /// Other keys that were offered and not accepted.
@@ -28,6 +31,23 @@ pub(crate) struct Role<C: Crypto> {
     /// Dropped; only the word to the keep holds the slot.
     pub(crate) gone: bool,
 }
+
+impl<C: Crypto> Role<C> {
+    /// The verify key's bytes; zeros where there is none yet.
+    pub(crate) fn verify(&self) -> [u8; 32] {
+        self.key.as_ref().map_or([0; 32], C::verify_key_bytes)
+    }
+
+    pub(crate) fn keys(&self) -> PublicKeys {
+        PublicKeys {
+            verify: self.verify(),
+            public: self.public,
+        }
+    }
+}
+
+/// Other keys were offered since: the candidate that brought the former ones cannot be proven.
+pub(crate) struct Displaced;
 
 /// What became of keys that a join brought.
 pub(crate) struct Offer {
@@ -63,14 +83,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let held = self.roles.at(slot).ok_or(JudgeError::Unknown)?;
         let offered = held.offered;
         match keys {
-            Some(seen) if *seen == held.keys => {}
+            Some(seen) if *seen == held.keys() => {}
             Some(seen) if status == Status::Accepted && offered == Some(*seen) => {
                 let key = self
                     .suite
                     .verify_key(&seen.verify)
                     .map_err(|_| JudgeError::KeysChanged)?;
                 if let Some(role) = self.roles.at_mut(slot) {
-                    role.keys = *seen;
+                    role.public = seen.public;
                     role.key = Some(key);
                     role.proven = false;
                 }
@@ -81,7 +101,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(role) = self.roles.at_mut(slot) {
             role.status = status;
             role.judged = status != Status::Pending;
-            if role.offered == Some(role.keys) {
+            if role.offered == Some(role.keys()) {
                 role.offered = None;
             }
         }
@@ -112,7 +132,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         role.status = kept.status;
         role.judged = kept.judged;
-        role.keys = kept.keys;
+        role.public = kept.keys.public;
         role.key = Some(key);
         role.recorded = true;
         Ok(())
@@ -126,10 +146,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             status: Status::Pending,
             judged: false,
             proven: false,
-            keys: PublicKeys {
-                verify: [0; 32],
-                public: [0; 32],
-            },
+            public: [0; 32],
             key: None,
             offered: None,
             remotes: 0,
@@ -152,7 +169,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let held = known
             .and_then(|slot| self.roles.at(slot))
             .filter(|r| r.key.is_some());
-        let same = held.is_some_and(|r| r.keys == *keys);
+        let same = held.is_some_and(|r| r.keys() == *keys);
         let proven = held.is_some_and(|r| r.proven);
         let standing = trust::judge(self.config.trust, held.map(|r| (r.status, same)));
         // A key is looked at once: kept ones were looked at when they came.
@@ -174,7 +191,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if !same {
                 role.judged = false;
                 role.proven = false;
-                role.keys = *keys;
+                role.public = keys.public;
                 role.key = key;
             }
             if changed {
@@ -191,6 +208,27 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             role: slot,
             unproven_keys: !same && proven,
         })
+    }
+
+    /// The keys that the candidate of a remote brought in place of its role's; `None`: the role's.
+    pub(crate) fn candidate_keys(&self, remote: u32) -> Result<Option<PublicKeys>, Displaced> {
+        let candidate = self.remotes.at(remote).and_then(|r| r.candidate);
+        let Some(hash) = candidate.and_then(|c| c.keys) else {
+            return Ok(None);
+        };
+        let offered = self.role_of(remote).and_then(|role| role.offered);
+        match offered.filter(|keys| self.keys_hash(keys) == hash) {
+            Some(keys) => Ok(Some(keys)),
+            None => Err(Displaced),
+        }
+    }
+
+    pub(crate) fn keys_hash(&self, keys: &PublicKeys) -> NonZeroU32 {
+        let mut bytes = [0; 64];
+        let (verify, public) = bytes.split_at_mut(32);
+        verify.copy_from_slice(&keys.verify);
+        public.copy_from_slice(&keys.public);
+        NonZeroU32::MIN | self.hash.hash(&bytes)
     }
 
     /// Refuses keys that prove nothing (H16).

@@ -111,18 +111,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     fn send_alive(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let head = self.alive_head(slot)?;
         let to = self.remotes.at(slot)?.path.address;
-        let known = self.remotes.at(slot)?.alive.as_ref()?.signature;
-        let (made, signature) = self.write_signed(&head, to, &Content::Empty, known, out)?;
         let alive = self.remotes.at_mut(slot)?.alive.as_mut()?;
-        // Only what was sent once is measured (Karn).
-        alive.left = if alive.signature.is_none() {
-            Some(now)
-        } else {
-            None
-        };
-        alive.signature = signature;
+        if alive.sent == 0 {
+            alive.left = now;
+        }
+        alive.sent = alive.sent.saturating_add(1);
         alive.clock.sent(now);
-        Some(made)
+        self.write(&head, to, &Content::Empty, out)
     }
 
     fn send_answer(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 
 use super::both;
 use super::world::{Packet, World, address, config, name, secrets};
-use crate::config::Presence;
+use crate::config::{Presence, Trust};
 use crate::crypto::{Crypto, NaclSuite, PublicKeys};
 use crate::event::{Outcome, RemoteEvent};
 use crate::keep::Record;
@@ -493,5 +493,34 @@ both! {
         world.estates[1].stack.allow(world.now, main).unwrap();
         world.run(ms(500));
         assert!(world.estates[1].stack.remote(main).unwrap().allowed);
+    }
+}
+both! {
+    fn keys_that_nobody_proved_take_no_place<S>() {
+        // Main takes any keys. While other comes back with new ones, a stranger offers its own for the
+        // same role, again and again.
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.trust = Trust::Always;
+        world.add(main);
+        world.add(config("other", 2));
+        world.connect(1, 0);
+        world.run(ms(500));
+        world.restart(1, config("other", 9), Vec::new());
+        world.connect(1, 0);
+        for ti in 1..200_u32 {
+            world.run(ms(3));
+            let text = std::format!("guest-{}", ti % 3);
+            let claim = Claim { role: "other", ..stranger(&text, 7, ti) };
+            inject(&mut world, 0, address(5), &claim.request());
+            let held = world.estates[0].stack.roles().find(|r| r.name == "other").unwrap();
+            assert!(held.keys == keys(2) || held.keys == keys(9));
+        }
+        world.run(ms(120_000));
+        let held = world.estates[0].stack.roles().find(|r| r.name == "other").unwrap();
+        assert_eq!(held.keys, keys(9), "who proves its keys has them taken");
+        let other = world.estates[0].stack.find("other").unwrap();
+        assert!(world.estates[0].stack.remote(other).unwrap().allowed);
     }
 }

@@ -22,9 +22,9 @@ pub(crate) struct Aliver {
     pub(crate) ti: u32,
     pub(crate) si: u32,
     pub(crate) clock: Clock,
-    pub(crate) signature: Option<[u8; 64]>,
-    /// When the request left, as long as it left only once.
-    pub(crate) left: Option<Instant>,
+    /// How often the request has left, and when it did first.
+    pub(crate) sent: u8,
+    pub(crate) left: Instant,
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
@@ -45,8 +45,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             ti: remote.take_ti(),
             si: remote.sid,
             clock: Clock::start(now, &self.config.timers.aliver),
-            signature: None,
-            left: None,
+            sent: 0,
+            left: now,
         });
     }
 
@@ -77,8 +77,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         match head.packet {
             PacketKind::Ack => {
-                if let Some(left) = alive.left {
-                    path.trip.sample(now.since(left));
+                // Only what was sent once is measured (Karn).
+                if alive.sent == 1 {
+                    path.trip.sample(now.since(alive.left));
                 }
                 self.explain_nacks(now, slot, alive.ti, true);
                 self.heard(now, slot);

@@ -237,12 +237,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The long-term public key that a handshake with this target is to prove.
     fn far_long(&self, slot: u32, target: Target) -> Option<[u8; 32]> {
         let claimed = match target {
-            Target::Candidate => self.remotes.at(slot)?.candidate_keys(),
+            Target::Candidate => self.candidate_keys(slot).ok()?,
             Target::Held => None,
         };
         match claimed {
             Some(keys) => Some(keys.public),
-            None => self.role_of(slot).map(|role| role.keys.public),
+            None => self.role_of(slot).map(|role| role.public),
         }
     }
 

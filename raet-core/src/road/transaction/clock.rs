@@ -8,9 +8,25 @@ use crate::time::{Duration, Instant};
 pub(crate) struct Clock {
     ends: Instant,
     redo: Instant,
-    interval: Duration,
+    interval: Span,
     /// A packet is to be made.
     pub(crate) send: bool,
+}
+
+/// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
+#[derive(Clone, Copy)]
+pub(crate) struct Span(u32);
+
+impl Span {
+    pub(crate) const ZERO: Self = Self(0);
+
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self(u32::try_from(interval.as_micros()).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn get(self) -> Duration {
+        Duration::from_micros(self.0.into())
+    }
 }
 
 /// What a clock says when it is looked at.
@@ -35,7 +51,7 @@ impl Clock {
         Self {
             ends,
             redo: Instant::NEVER,
-            interval: pace.redo_min,
+            interval: Span::new(pace.redo_min),
             send: true,
         }
     }
@@ -44,7 +60,7 @@ impl Clock {
     pub(crate) fn next_packet(&mut self, pace: &Pace) {
         self.send = true;
         self.redo = Instant::NEVER;
-        self.interval = pace.redo_min;
+        self.interval = Span::new(pace.redo_min);
     }
 
     /// The last packet once more, asked for by the peer.
@@ -56,14 +72,14 @@ impl Clock {
     /// The peer asks for patience: the last packet goes out again after `interval`, not sooner.
     pub(crate) fn wait(&mut self, now: Instant, interval: Duration) {
         self.send = false;
-        self.interval = interval;
+        self.interval = Span::new(interval);
         self.redo = now + interval;
     }
 
     /// The packet has left; it is repeated unless an answer comes.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.send = false;
-        self.redo = now + self.interval;
+        self.redo = now + self.interval.get();
     }
 
     /// The packet has left; only the peer makes it be repeated.
@@ -79,7 +95,7 @@ impl Clock {
         if self.redo > now {
             return Tick::Wait;
         }
-        self.interval = (self.interval * 2).min(pace.redo_max);
+        self.interval = Span::new((self.interval.get() * 2).min(pace.redo_max));
         self.redo = Instant::NEVER;
         self.send = true;
         Tick::Redo

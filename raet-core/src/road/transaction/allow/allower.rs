@@ -212,13 +212,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     pub(super) fn finish_allower(&mut self, now: Instant, slot: u32, head: &Head) {
+        let target = open_target(self.handshake(slot));
+        if self.far_long(slot, target).is_none() {
+            // What was proven is no longer what is claimed.
+            self.fail_allow(now, slot, AllowFailure::Unproven);
+            return;
+        }
         let Some(open) = self.take_handshake(slot) else {
             return;
         };
         let Stage::Initiate { session } = open.stage else {
             return;
         };
-        let target = open.target;
         let mut ack = self.allow_head(slot, target, PacketKind::Ack);
         ack.session = open.si;
         ack.transaction_id = open.ti;

@@ -65,7 +65,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             || remote.kind != body.kind
             || claim.from.is_some_and(|from| from != remote.path.address)
             || !new_far && remote.far != claim.far
-            || role.is_none_or(|r| r.name != body.role || r.keys != claim.keys())
+            || role.is_none_or(|r| r.name != body.role || r.keys() != claim.keys())
     }
 
     /// Judges the keys of a claim and takes it over: at once where nothing was proven, else as a
@@ -115,6 +115,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Ok(offer.status);
         }
         let expires = now + self.config.timers.candidate;
+        let brought = offer.unproven_keys.then(|| self.keys_hash(&keys));
         self.drop_candidate(slot); // the newest counts
         let Some(remote) = self.remotes.at_mut(slot) else {
             return Err(JoinFailure::Malformed);
@@ -134,7 +135,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             main: body.mode & 1 == 1,
             kind: body.kind,
             vacuous: claim.vacuous,
-            keys: offer.unproven_keys.then_some(keys),
+            keys: brought,
             expires,
         });
         self.make_room_for_candidate(address);
@@ -171,14 +172,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(candidate) = self.remotes.at(slot).and_then(|r| r.candidate) else {
             return false;
         };
+        let brought = self.candidate_keys(slot);
         self.drop_candidate(slot);
         self.set_address(slot, candidate.address);
-        if let Some(keys) = candidate.keys
+        if let Ok(Some(keys)) = brought
             && let Ok(key) = self.suite.verify_key(&keys.verify)
             && let Some(role_slot) = self.remotes.at(slot).and_then(|r| r.role)
             && let Some(role) = self.roles.at_mut(role_slot)
         {
-            role.keys = keys;
+            role.public = keys.public;
             role.key = Some(key);
             role.status = Status::Accepted;
             role.judged = false;

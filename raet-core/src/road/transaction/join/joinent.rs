@@ -8,7 +8,7 @@ use crate::keep::Status;
 use crate::road::path::address_bytes;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Clock;
+use crate::road::transaction::clock::{Clock, Span};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Index, Storage};
 use crate::time::Instant;
@@ -102,7 +102,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let proven = remote.proven;
         if !proven {
             // The joiner goes on to its allow; only if it does not, we do.
-            remote.life.interval = self.config.timers.retry.redo_min;
+            remote.life.interval = Span::new(self.config.timers.retry.redo_min);
         }
         self.complete_join(slot, joinent.vacuous);
         if !proven {
@@ -283,9 +283,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     fn is_accepted(&self, body: &JoinBody) -> bool {
         let role = self.role_by_name(&body.role).and_then(|r| self.roles.at(r));
         role.is_some_and(|r| {
-            r.status == Status::Accepted
-                && r.keys.verify == body.verify
-                && r.keys.public == body.public
+            r.status == Status::Accepted && r.verify() == body.verify && r.public == body.public
         })
     }
 

@@ -117,13 +117,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         from: SocketAddr,
         head: &Head,
     ) -> Verdict {
-        let last = self.remotes.at(slot).and_then(|r| r.last_join);
-        match last {
-            Some(last)
-                if last.ti == head.transaction_id
-                    && last.address == from
-                    && head.packet == PacketKind::Response =>
-            {
+        let remote = self.remotes.at(slot).filter(|r| r.path.address == from);
+        match remote.and_then(|r| r.last_join) {
+            Some(last) if last.ti == head.transaction_id && head.packet == PacketKind::Response => {
                 let ack = self.join_head(slot, last.vacuous, last.ti, PacketKind::Ack);
                 self.reply(Some(slot), from, ack);
                 Verdict::Repeated
@@ -207,7 +203,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.last_join = Some(LastJoin {
             ti: joiner.ti,
             vacuous: joiner.vacuous,
-            address,
         });
         let ack = self.join_head(slot, joiner.vacuous, joiner.ti, PacketKind::Ack);
         self.reply(Some(slot), address, ack);
