@@ -47,7 +47,7 @@ pub(crate) mod no {
 /// How a message is to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SendOptions {
-    /// What the body is. The engine does not look into it.
+    /// What the body is. One of json or msgpack must be a mapping (road-wire: Body).
     pub body: BodyKind,
     /// Comes back with the outcome.
     pub token: u64,
