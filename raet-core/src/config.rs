@@ -16,7 +16,7 @@ pub struct Config {
     pub role: Name,
     /// The long-term key pairs of the role.
     pub secrets: Secrets,
-    /// Whether strangers may join here (road-transactions: vacuous join).
+    /// Whether strangers may join here (road-transactions: Join).
     pub main: bool,
     /// A number for the application's own use, told to every peer.
     pub kind: u8,
@@ -34,7 +34,7 @@ pub struct Config {
     /// Whether packets are signed. Only a test or a peer without keys wants `Nada`.
     pub foot: FootKind,
     /// Take unsigned packets from joined remotes. Off: whoever can send a datagram could act for
-    /// a peer that is set to foot kind nada (hardening, preamble).
+    /// a peer that is set to foot kind nada (hardening: What it needs).
     pub accept_unsigned: bool,
     /// Take signed messages that are not encrypted (H6). Off by default.
     pub accept_uncoated: bool,
@@ -78,7 +78,7 @@ impl Config {
     }
 }
 
-/// What a join with keys that no person has judged gets (road-transactions: acceptance table).
+/// What a join with keys that no person has judged gets (road-transactions: Acceptance).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Trust {
     /// A person decides: they stay pending until then.
@@ -90,7 +90,7 @@ pub enum Trust {
     Always,
 }
 
-/// Asking remotes for a sign of life (road-transactions: alive).
+/// Asking remotes for a sign of life (road-transactions: Presence).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Presence {
     /// How long a remote may be silent before it is asked. Default 1 s.
@@ -132,7 +132,7 @@ impl Pace {
     }
 }
 
-/// The pace of each transaction; defaults as in the table of road-transactions.
+/// The pace of each transaction; defaults of the protocol (road-transactions: Timers).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timers {
     /// A join begun here.

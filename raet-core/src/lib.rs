@@ -91,10 +91,11 @@
 //! | [`config`], [`limits`] | what a host chooses |
 //! | [`event`], [`error`], [`stats`] | what it is told |
 //! | [`time`] | the engine's clock reading |
+//! | [`protocol`] | the protocol in words, and what a host can rely on: no code |
 //!
-//! Rules of the protocol are cited beside the code that keeps them: by the name of a transaction or
-//! packet, or, where this implementation goes beyond Python's, by the number of a hardening rule (H1
-//! to H18, listed in `docs/hardening.md` of the repository).
+//! Rules of the protocol are cited beside the code that keeps them: by a page of [`protocol`] and its
+//! heading, as *road-wire: Head*, or, where this implementation goes beyond Python's, by the number of
+//! a rule in [`protocol::hardening`], H1 to H18.
 //!
 //! # Watching it
 //!

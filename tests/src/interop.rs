@@ -92,10 +92,33 @@ pub struct Python {
 }
 
 impl Python {
+    /// Where it is, for running something other than a peer.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
     /// Starts a peer, which yet has no stack. Failures call it `label`.
     #[track_caller]
     pub fn spawn(&self, label: &str) -> Peer {
         Peer::spawn(self, label)
+    }
+
+    /// Processor time in microseconds that the reference takes for a message of 100 bytes, both
+    /// sides, over loopback sockets.
+    ///
+    /// # Panics
+    ///
+    /// When the reference cannot be run.
+    pub fn bench(&self, messages: u32) -> f64 {
+        let output = Command::new(&self.interpreter)
+            .arg(folder().join("bench_peer.py"))
+            .arg(messages.to_string())
+            .output()
+            .expect("the interpreter of the environment runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the reference failed: {said}");
+        let result: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        result["cpu_us"].as_f64().expect("a number")
     }
 }
 

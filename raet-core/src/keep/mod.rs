@@ -137,7 +137,7 @@ pub struct RoleRecord {
     pub keys: PublicKeys,
 }
 
-/// Where a role's keys stand (road-transactions: acceptance).
+/// Where a role's keys stand (road-transactions: Acceptance).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Status {

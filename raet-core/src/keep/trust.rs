@@ -1,4 +1,4 @@
-//! What a join with keys for a role gets: the acceptance table of road-transactions, in one place.
+//! What a join with keys for a role gets: the table of road-transactions: Acceptance, in one place.
 
 use super::Status;
 use crate::config::Trust;

@@ -18,8 +18,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Reads the head of `datagram` and checks it against the bytes: steps 1 and the first half of 2
-    /// of road-wire's order of checks. Neither ids nor segment numbers are judged.
+    /// Reads the head of `datagram` and checks it against the bytes: steps 1 and 2 (road-wire: Order of
+    /// checks). Neither ids nor segment numbers are judged.
     ///
     /// # Errors
     ///

@@ -1,5 +1,4 @@
-//! The clock of a transaction: when it asks again and when it gives up (road-transactions: the
-//! table of timeouts).
+//! The clock of a transaction: when it asks again and when it gives up (road-transactions: Timers).
 
 use crate::config::Pace;
 use crate::time::{Duration, Instant};

@@ -178,8 +178,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Judges a request, in the order of road-transactions: the remote it is for and how its keys
-    /// stand, or how it is turned down.
+    /// Judges a request, in the order of road-transactions, Joinent: the remote it is for and how its
+    /// keys stand, or how it is turned down.
     pub(super) fn take_request(
         &mut self,
         now: Instant,
