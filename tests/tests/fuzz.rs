@@ -3,6 +3,8 @@
 //! panics (debug assertions are on) or fails to return, no limit is passed, and when all is forgotten
 //! all room is free again.
 
+#![allow(clippy::needless_pass_by_value, reason = "quickcheck hands values over")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,6 +41,10 @@ impl Choices<'_> {
             Some(byte) => *byte,
             None => self.rng.bits() as u8,
         }
+    }
+
+    fn one_in(&mut self, many: u8) -> bool {
+        self.byte().is_multiple_of(many)
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -97,16 +103,16 @@ impl<S: Storage> Fuzz<S> {
                     _ => config(text, n as u8 + 1),
                 };
                 config.trust = [Trust::Once, Trust::Always, Trust::Never][usize::from(trust % 3)];
-                config.accept_uncoated = open % 2 == 0;
+                config.accept_uncoated = open.is_multiple_of(2);
                 config.accept_unsigned = open % 8 == 1;
                 config.mutable = open % 3 > 0;
                 config.window = 2 + u16::from(head % 16);
-                config.head = if head % 2 == 0 {
+                config.head = if head.is_multiple_of(2) {
                     HeadKind::Native
                 } else {
                     HeadKind::Json
                 };
-                config.body = if body % 2 == 0 {
+                config.body = if body.is_multiple_of(2) {
                     BodyKind::Json
                 } else {
                     BodyKind::Msgpack
@@ -177,22 +183,22 @@ impl<S: Storage> Fuzz<S> {
             ),
         };
         let mut head = Head::new(kind, transaction);
-        head.kind = if choices.byte() % 2 == 0 {
+        head.kind = if choices.one_in(2) {
             HeadKind::Native
         } else {
             HeadKind::Json
         };
         head.flags = Flags::from_wire(choices.byte() & 0x1c);
-        if choices.byte() % 8 == 0 {
+        if choices.one_in(8) {
             head.flags = head.flags.with(Flags::CORRESPONDENT, true);
         }
         head.body = BodyKind::from_wire((choices.byte() % 4).into())?;
-        head.coat = if choices.byte() % 2 == 0 {
+        head.coat = if choices.one_in(2) {
             CoatKind::Nada
         } else {
             CoatKind::Nacl
         };
-        head.foot = if choices.byte() % 8 == 0 {
+        head.foot = if choices.one_in(8) {
             FootKind::Nada
         } else {
             FootKind::Nacl
@@ -206,7 +212,7 @@ impl<S: Storage> Fuzz<S> {
         head.transaction_id =
             ti.wrapping_add(choices.pick(&[0, 0, 1, 2, 3, 200, 600, u32::MAX, 1 << 31]));
         head.order = choices.word();
-        if choices.byte() % 4 == 0 {
+        if choices.one_in(4) {
             (head.segment, head.segments, head.coat_len) =
                 (choices.word(), choices.word(), choices.word());
         }
@@ -246,7 +252,7 @@ impl<S: Storage> Fuzz<S> {
             answer.coat = CoatKind::Nada;
             body = misseds(choices);
             answer.body = BodyKind::Json;
-        } else if choices.byte() % 4 == 0 {
+        } else if choices.one_in(4) {
             body = choices.blob(400);
         }
         let bytes = packet(
@@ -282,7 +288,7 @@ impl<S: Storage> Fuzz<S> {
             }
             _ => choices.blob(900),
         };
-        if head.segments > 1 && choices.byte() % 2 == 0 {
+        if head.segments > 1 && choices.one_in(2) {
             // A segment that fits what it says.
             let size = 1 + choices.below(400);
             head.segments = 2 + choices.below(12) as u32;
@@ -344,11 +350,11 @@ impl<S: Storage> Fuzz<S> {
             return;
         }
         let mut packet = self.recorded[choices.below(self.recorded.len())].clone();
-        if choices.byte() % 2 == 0 && !packet.bytes.is_empty() {
+        if choices.one_in(2) && !packet.bytes.is_empty() {
             let at = choices.below(packet.bytes.len());
             packet.bytes[at] ^= choices.byte();
         }
-        if choices.byte() % 8 == 0 {
+        if choices.one_in(8) {
             packet.from = address(choices.below(6));
         }
         self.world.deliver(&packet);
@@ -364,8 +370,9 @@ impl<S: Storage> Fuzz<S> {
                 let options = SendOptions {
                     body: BodyKind::Raw,
                     token: self.sent[n] as u64,
-                    deadline: (size % 5 == 0).then(|| now + Duration::from_millis(size as u64)),
-                    once: size % 3 == 0,
+                    deadline: (size.is_multiple_of(5))
+                        .then(|| now + Duration::from_millis(size as u64)),
+                    once: size.is_multiple_of(3),
                 };
                 let sent = estate
                     .stack
@@ -389,18 +396,18 @@ impl<S: Storage> Fuzz<S> {
                 let status = choices.pick(&[Status::Accepted, Status::Pending, Status::Rejected]);
                 let role = estate.stack.roles().nth(choices.below(4));
                 if let Some(role) = role {
-                    let keys = role.offered.filter(|_| size % 2 == 0);
+                    let keys = role.offered.filter(|_| size.is_multiple_of(2));
                     let _ = estate
                         .stack
                         .judge_role(now, &role.name, status, keys.as_ref());
                 }
             }
             12 => {
-                let presence = (size % 2 == 0).then(Presence::default);
+                let presence = (size.is_multiple_of(2)).then(Presence::default);
                 estate.stack.set_presence(now, presence);
             }
             13 => estate.deaf = !estate.deaf,
-            14 if size % 4 == 0 => {
+            14 if size.is_multiple_of(4) => {
                 // What it had not been told of dies with it.
                 self.messages.retain(|(of, _)| *of != n);
                 self.sent[n] = told(&self.world, n);

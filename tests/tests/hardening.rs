@@ -24,7 +24,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use raet_core::config::{Presence, Trust};
-use raet_core::crypto::{Crypto, NaclSuite, PublicKeys};
+use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::error::JudgeError;
 use raet_core::event::{Outcome, RemoteEvent};
 use raet_core::keep::Status;

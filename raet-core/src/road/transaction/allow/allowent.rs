@@ -72,9 +72,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             None => return self.stats.drop(Reason::Stranger),
         };
         // Who has proven nothing shares half of the room, so that none of it is all theirs.
-        let room = match proven && target == Target::Held {
-            true => self.limits.handshakes,
-            false => self.limits.handshakes.div_ceil(2),
+        let room = if proven && target == Target::Held {
+            self.limits.handshakes
+        } else {
+            self.limits.handshakes.div_ceil(2)
         };
         if self.handshakes.len() >= room || !self.covered(next_sid) {
             return self.stats.drop(Reason::Full);
