@@ -3,7 +3,10 @@
 //! panics (debug assertions are on) or fails to return, no limit is passed, and when all is forgotten
 //! all room is free again.
 
-#![allow(clippy::needless_pass_by_value, reason = "quickcheck hands values over")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "quickcheck hands values over"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
