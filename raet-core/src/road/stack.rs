@@ -274,7 +274,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if address.ip().is_unspecified() || address.port() == 0 {
             return Err(ConnectError::Address);
         }
-        let slot = match self.by_address(address, |_| true) {
+        let known = self
+            .by_address(address, |r| r.proven)
+            .or_else(|| self.by_address(address, |_| true));
+        let slot = match known {
             Some(slot) => slot,
             None => self
                 .insert_remote(now, address, None)

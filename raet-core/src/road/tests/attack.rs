@@ -589,3 +589,25 @@ both! {
         assert!(world.happened(1).contains(&RemoteEvent::Allowed));
     }
 }
+
+both! {
+    fn who_joined_from_an_address_does_not_keep_us_from_reaching_it<S>() {
+        // Two main estates of immutable roads. A stranger joins main in the name of the other's address,
+        // before main means to reach it.
+        let mut world = World::<S>::new();
+        for (text, n) in [("main", 1), ("other", 2)] {
+            let mut config = config(text, n);
+            config.main = true;
+            config.mutable = false;
+            world.add(config);
+        }
+        let evil = stranger("evil", 9, 1);
+        inject(&mut world, 0, address(1), &evil.request());
+        inject(&mut world, 0, address(1), &evil.ack());
+        assert!(world.estates[0].stack.find("evil").is_some());
+        let other = world.connect(0, 1);
+        world.run(ms(60_000));
+        let found = world.estates[0].stack.remote(other).unwrap();
+        assert_eq!((found.name.as_str(), found.allowed), ("other", true));
+    }
+}

@@ -5,7 +5,7 @@ use super::{Join, Joiner};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
-use crate::road::remote::{LastJoin, Target};
+use crate::road::remote::{LastJoin, Remote, Target};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
@@ -93,7 +93,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.fail_join(now, slot, JoinFailure::Rejected);
                 Verdict::Taken
             }
-            PacketKind::Renew if !vacuous && self.config.mutable => {
+            PacketKind::Renew if !vacuous && self.may_change(slot) => {
                 // The peer does not know our uid any more: join as a stranger, with its answer a
                 // candidate if this remote was proven.
                 if let Some(remote) = self.remotes.at_mut(slot) {
@@ -186,10 +186,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             body,
         };
         self.check_identity(slot, body)?;
-        if !fresh && !self.config.mutable && self.differs(slot, &claim, vacuous) {
+        if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
         self.take_claim(now, slot, &claim)
+    }
+
+    /// Whether an answer may change what is held of a remote. On an immutable road, too, if nothing of
+    /// it was proven and the host wants whoever is at its address: a stranger may have claimed to be
+    /// there before.
+    fn may_change(&self, slot: u32) -> bool {
+        let reached_for = |r: &Remote<C>| !r.proven && r.life.wanted;
+        self.config.mutable || self.remotes.at(slot).is_some_and(reached_for)
     }
 
     pub(super) fn complete_joiner(&mut self, now: Instant, slot: u32) {
