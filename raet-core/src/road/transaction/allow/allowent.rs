@@ -72,9 +72,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             None => return self.stats.drop(Reason::Stranger),
         };
         // Who has proven nothing shares half of the room, so that none of it is all theirs.
-        let room = match proven && target == Target::Held {
-            true => self.limits.handshakes,
-            false => self.limits.handshakes.div_ceil(2),
+        let room = if proven && target == Target::Held {
+            self.limits.handshakes
+        } else {
+            self.limits.handshakes.div_ceil(2)
         };
         if self.handshakes.len() >= room || !self.covered(next_sid) {
             return self.stats.drop(Reason::Full);
@@ -187,17 +188,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     self.establish(now, slot, target, key, Some(head), false);
                     Verdict::Taken
                 }
-                None => {
-                    let to = self
-                        .remotes
-                        .at(slot)
-                        .map(|r| r.way(open_target(self.handshake(slot))).0);
-                    if let Some(to) = to {
-                        self.answer(Some(slot), to, head, PacketKind::Reject, 0);
-                    }
-                    self.fail_allow(now, slot, AllowFailure::Unproven);
-                    self.stats.drop(Reason::Body)
-                }
+                None => self.reject_allow(now, slot, head),
             },
             (PacketKind::Initiate, Stage::Ack) => {
                 self.again(slot); // H7: the same ack, nothing changes
