@@ -81,6 +81,8 @@ pub enum SendError {
     Full,
     /// Longer than [`Limits::message`](crate::limits::Limits::message): it never fits.
     TooLong,
+    /// Called json or msgpack, and no mapping of that form: receivers could not read it.
+    NotMapping,
 }
 
 impl fmt::Display for SendError {
@@ -89,6 +91,7 @@ impl fmt::Display for SendError {
             Self::Gone => "no such remote any more",
             Self::Full => "the outbox is full now",
             Self::TooLong => "the message is longer than the limit",
+            Self::NotMapping => "a json or msgpack message must be a mapping",
         })
     }
 }

@@ -401,6 +401,7 @@ impl Shared {
                         len: body.bytes().len(),
                         limit: state.stack.limits().message,
                     },
+                    Core::NotMapping => SendError::NotMapping,
                     Core::Full => {
                         if let Some(cx) = waiting {
                             state.for_room.add(cx);

@@ -88,6 +88,8 @@ pub enum SendError {
         /// The most that this road takes ([`Limits::message`](raet_core::limits::Limits::message)).
         limit: usize,
     },
+    /// Called json or msgpack, and no mapping of that form.
+    NotMapping,
     /// No room now: not at once, or not in the time given.
     Full,
 }
@@ -101,6 +103,7 @@ impl fmt::Display for SendError {
                 f,
                 "a message of {len} bytes is longer than the limit of {limit}: send it in parts, or open the road with a higher limit"
             ),
+            Self::NotMapping => f.write_str("a json or msgpack message must be a mapping"),
             Self::Full => f.write_str("no room for another message now: wait for one to end"),
         }
     }

@@ -1,6 +1,12 @@
 //! What a datagram costs, counted: a forged one no curve operation where a cheap check tells, a flood
 //! of them no peer that was proven, and any of them no more for the remotes that are idle.
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::many_single_char_names,
+    reason = "a table of cases, and the parts of an address"
+)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -537,12 +543,13 @@ fn crowded(count: usize) -> RoadStack<Touch<Heap>, Weak> {
         } else {
             format!("idle-{n}")
         };
-        let keys = match n == count {
-            true => keys(2),
-            false => PublicKeys {
+        let keys = if n == count {
+            keys(2)
+        } else {
+            PublicKeys {
                 verify: [n as u8 | 1; 32],
                 public: [7; 32],
-            },
+            }
         };
         records.push(Record::Role(RoleRecord {
             name: name(&text),
@@ -631,19 +638,20 @@ fn conversation(count: usize) -> Vec<u64> {
             100 => drop(other.alive(now, to_main)),
             150 => drop(
                 other.send(now, to_main, SendOptions::default(), 3000, |room| {
-                    room.fill(1)
+                    room.fill(1);
                 }),
             ),
             200 => touches.push(
                 touched(|| {
                     main.send(now, to_other, SendOptions::default(), 3000, |room| {
-                        room.fill(2)
+                        room.fill(2);
                     })
                 })
                 .0,
             ),
             250 => {
-                touches.push(touched(|| main.handle_datagram(now, stranger(3), &mut [b'R'; 100])).0)
+                touches
+                    .push(touched(|| main.handle_datagram(now, stranger(3), &mut [b'R'; 100])).0);
             }
             260 => {
                 let mut head = Head::new(PacketKind::Request, TransactionKind::Alive);

@@ -48,8 +48,8 @@ fn record<S: Storage, C: Crypto>(world: &mut World<S, C>) -> Vec<Packet> {
         world.send(0, other, token, &vec![token as u8; 900 * token as usize]);
     }
     let now = world.now;
-    drop(world.estates[1].stack.alive(now, main));
-    drop(world.estates[0].stack.alive(now, other));
+    let _ = world.estates[1].stack.alive(now, main);
+    let _ = world.estates[0].stack.alive(now, other);
     world.run(Duration::from_secs(3));
     // One that is given up half-way: its nack is on record, too.
     world.weather = Box::new(|_, packet, _| match packet.head() {
@@ -161,7 +161,7 @@ fn nothing_comes_of_recordings<S: Storage, C: Crypto>(
     talk(&mut world);
     // In another session.
     let main = world.estates[1].stack.find("main").expect("it is there");
-    drop(world.estates[1].stack.allow(world.now, main));
+    let _ = world.estates[1].stack.allow(world.now, main);
     world.run(Duration::from_secs(1));
     replay(&mut world, &recorded, &mut rng);
     talk(&mut world);

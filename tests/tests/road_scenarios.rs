@@ -42,6 +42,7 @@ intended! {
     "join-lost-ack" "other": "-join/nack", "+join/ack again" => H7;
     "join-pending-both" "other": "+join/ack again" => H7;
     "join-pending*" "other": "-join/request again" => PATIENCE;
+    "join-pending*" "main": "+join/pend' again" => H7;
     "join-rejected-after-pending" "other": "-join/request again" => PATIENCE;
     "join-rejected-after-pending" "main": "-join/nack'", "+join/reject'",
         "+join/reject' again" => H14_TOLD;

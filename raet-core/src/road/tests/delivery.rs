@@ -12,7 +12,7 @@ use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
-use crate::wire::{PacketKind, TransactionKind};
+use crate::wire::{BodyKind, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
@@ -81,6 +81,26 @@ both! {
         };
         assert_eq!(full, SendError::Full);
         assert!(sent > 0 && sent <= limits.outbox);
+    }
+
+    fn what_no_receiver_could_read_is_not_taken<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        for (kind, body, taken) in [
+            (BodyKind::Json, &b"[1]"[..], false),
+            (BodyKind::Json, b"{", false),
+            (BodyKind::Json, b"{}", true),
+            (BodyKind::Msgpack, b"\x90", false),
+            (BodyKind::Msgpack, b"\x80", true),
+            (BodyKind::Raw, b"[1]", true),
+            (BodyKind::Json, b"", true),
+        ] {
+            let now = world.now;
+            let options = SendOptions { body: kind, ..SendOptions::default() };
+            let fill = |room: &mut [u8]| room.copy_from_slice(body);
+            let sent = world.estates[1].stack.send(now, main, options, body.len(), fill);
+            assert_eq!(sent.is_ok(), taken, "{body:?}");
+            assert!(taken || sent == Err(SendError::NotMapping));
+        }
     }
 
     fn the_largest_message_gets_through<S>() {

@@ -31,7 +31,9 @@ use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind};
+use crate::wire::{
+    BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
+};
 
 /// Why a receiver of this implementation says no, in the order index of its nack: 0.6.8 neither
 /// reads nor writes it there.
@@ -45,7 +47,7 @@ pub(crate) mod no {
 /// How a message is to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SendOptions {
-    /// What the body is. The engine does not look into it.
+    /// What the body is. One of json or msgpack must be a mapping (road-wire: Body).
     pub body: BodyKind,
     /// Comes back with the outcome.
     pub token: u64,
@@ -159,8 +161,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ///
     /// # Errors
     ///
-    /// When the remote is gone, the outbox is full now, or the message can never fit. `fill` was
-    /// not called then.
+    /// When the remote is gone, the outbox is full now, or the message can never fit: `fill` was
+    /// not called then. When a json or msgpack body is no mapping: no receiver could read it, and
+    /// one of 0.6.8 fails at it (road-wire: Body).
     pub fn send(
         &mut self,
         now: Instant,
@@ -182,6 +185,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             NoRoom::Now => SendError::Full,
             NoRoom::Never => SendError::TooLong,
         })?;
+        let room = self.bodies.get_mut(body).get_mut(16..16 + len);
+        let room = room.unwrap_or(&mut []);
+        fill(room);
+        if check_mapping(options.body, room).is_err() {
+            self.bodies.give(body);
+            return Err(SendError::NotMapping);
+        }
         let message = Outgoing {
             remote: slot,
             remote_id: to.0,
@@ -206,9 +216,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(SendError::Full);
         }
         self.outbox_bytes += bytes;
-        if let Some(room) = self.bodies.get_mut(body).get_mut(16..16 + len) {
-            fill(room);
-        }
         self.outbox.push_back(&mut remote.waiting, handle.slot());
         self.set_due_out(handle.slot());
         self.plan(now, slot);
