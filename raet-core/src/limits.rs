@@ -12,7 +12,8 @@ pub struct Limits {
     pub remotes: usize,
     /// Roles, those of which nothing but a judgement is known included. Full: as for remotes.
     pub roles: usize,
-    /// Allows in progress. Full: a peer's hello gets silence, an own allow is tried again later.
+    /// Allows in progress. Full: a peer's hello gets silence, an own allow is tried again later. Peers
+    /// that have proven nothing yet have half of them between them.
     pub handshakes: usize,
     /// Messages on their way out, with those whose outcome was not polled. Full: `send` says so.
     pub outbox: usize,

@@ -20,6 +20,7 @@ use crate::error::OpenError;
 use crate::keep::Keep;
 use crate::road::Road;
 use crate::socket::Socket;
+use crate::trace::{Trace, Tracer};
 
 type Tune = Box<dyn FnOnce(&mut Config) + Send>;
 
@@ -33,6 +34,7 @@ pub struct RoadBuilder {
     tune: Vec<Tune>,
     limits: Limits,
     keep: Option<Box<dyn Keep>>,
+    trace: Option<Tracer>,
 }
 
 impl RoadBuilder {
@@ -45,6 +47,7 @@ impl RoadBuilder {
             tune: Vec::new(),
             limits: Heap::LIMITS,
             keep: None,
+            trace: None,
         }
     }
 
@@ -106,6 +109,14 @@ impl RoadBuilder {
     /// Where to store what must survive a restart.
     pub fn keep(mut self, keep: impl Keep + 'static) -> Self {
         self.keep = Some(Box::new(keep));
+        self
+    }
+
+    /// Hands every datagram that comes or goes to `trace`, with what became of it: to find out why
+    /// a peer is not heard. It is called by whichever thread moves the datagram, so it should be
+    /// quick, and must not call the road.
+    pub fn trace(mut self, trace: impl Fn(Trace) + Send + Sync + 'static) -> Self {
+        self.trace = Some(Box::new(trace));
         self
     }
 
@@ -174,7 +185,7 @@ impl RoadBuilder {
         .map_err(OpenError::Setup)?;
         let verifier = NaclSuite::new(&random()?);
         Ok(Arc::new(Shared::new(
-            stack, verifier, socket, self.keep, epoch, wake,
+            stack, verifier, socket, self.keep, self.trace, epoch, wake,
         )))
     }
 }

@@ -31,6 +31,7 @@ use crate::outlet::Outlet;
 use crate::road::SendOptions;
 use crate::socket::{Batch, Socket};
 use crate::state::{Open, Phase, Stack, State, TOLD};
+use crate::trace::{self, Trace, Tracer};
 
 /// Datagrams that one call sends before the driver takes over.
 const SHARE: usize = 64;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) socket: Socket,
     /// Checks signatures beside the engine's lock. It draws nothing.
     verifier: NaclSuite,
+    trace: Option<Tracer>,
     epoch: Instant,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -84,6 +86,7 @@ impl Shared {
         verifier: NaclSuite,
         (socket, udp): (Socket, UdpSocket),
         keep: Option<Box<dyn Keep>>,
+        trace: Option<Tracer>,
         epoch: Instant,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
@@ -97,6 +100,7 @@ impl Shared {
             keep: Mutex::new(keep),
             socket,
             verifier,
+            trace,
             epoch,
             wake,
         }
@@ -184,6 +188,13 @@ impl Shared {
                     None
                 };
                 drop(state);
+                if let Some(trace) = &self.trace {
+                    trace(Trace::Goes {
+                        to: transmit.to,
+                        len: transmit.len,
+                        head: transmit.head,
+                    });
+                }
                 outlet.add(transmit.to, source, transmit.len);
                 left -= 1;
             }
@@ -295,6 +306,8 @@ impl Shared {
     /// Acts on a datagram. Who waits for what came of it is woken after the burst, so that a
     /// crowd of messages does not wake its taker for each.
     fn datagram(&self, from: SocketAddr, ours: Option<IpAddr>, datagram: &mut [u8]) {
+        // It is opened in place: what it was is seen before.
+        let seen = self.trace.as_ref().map(|_| trace::look(datagram));
         let mut state = self.lock();
         let now = state.now;
         let verdict = match state.stack.judge(now, from, datagram) {
@@ -311,6 +324,15 @@ impl Shared {
             (self.socket.wildcard, ours, verdict)
         {
             state.sources.remember(from, ours);
+        }
+        drop(state);
+        if let (Some(trace), Some((len, head))) = (&self.trace, seen) {
+            trace(Trace::Came {
+                from,
+                len,
+                head,
+                verdict,
+            });
         }
     }
 

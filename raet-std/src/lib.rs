@@ -61,6 +61,7 @@ mod socket;
 mod state;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod trace;
 mod wait;
 
 pub use body::{Body, BodyError, Message};
@@ -73,3 +74,4 @@ pub use keep::Keep;
 pub use raet_core as core;
 pub use road::{Road, RoadStats, SendOptions};
 pub use socket::SocketStats;
+pub use trace::Trace;

@@ -654,3 +654,41 @@ fn a_keep_that_fails_is_told_and_tried_again() {
     assert_eq!(next(&main).bytes, b"x");
     assert_eq!(end(&delivery), Outcome::Delivered);
 }
+
+#[test]
+fn every_datagram_can_be_watched() {
+    let seen = Arc::new(Mutex::new(Vec::<String>::new()));
+    let record = Arc::clone(&seen);
+    let main = open(main_estate().trace(move |datagram| {
+        record.lock().unwrap().push(datagram.to_string());
+    }));
+    let other = open(other_estate());
+    let remote = other.connect(main.local_addr()).unwrap();
+    let delivery = other.send(remote, &Body::raw(*b"watched")).unwrap();
+    next(&main);
+    assert_eq!(end(&delivery), Outcome::Delivered);
+    let stranger = UdpSocket::bind(V4).unwrap();
+    stranger
+        .send_to(b"not a packet", main.local_addr())
+        .unwrap();
+    let find = |words: &[&str]| {
+        let seen = seen.lock().unwrap();
+        seen.iter()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    };
+    let ready = || {
+        find(&["<", "join request", "taken"])
+            && find(&[">", "allow cookie"])
+            && find(&["<", "message message", "taken"])
+            && find(&[">", "message done"])
+            && find(&["<", "no packet", "dropped: not a packet"])
+    };
+    for _ in 0..1000 {
+        if ready() {
+            return;
+        }
+        // The driver has a thread of its own; there is nothing else to wait for.
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{:?}", seen.lock().unwrap());
+}

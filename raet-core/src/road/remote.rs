@@ -45,6 +45,8 @@ pub(crate) struct Remote<C: Crypto> {
     pub(crate) join_attempts: u32,
     /// The slot of its handshake, while an allow is open.
     pub(crate) allow: Option<u32>,
+    /// That allow was begun by the peer over its candidate, and has proven nothing yet.
+    pub(crate) allow_claimed: bool,
     pub(crate) allow_attempts: u32,
     /// Session and transaction id of the last allow of ours that succeeded: its ack may come again.
     pub(crate) last_allow: Option<(u32, u32)>,
@@ -166,6 +168,7 @@ impl<C: Crypto> Remote<C> {
             last_join: None,
             join_attempts: 0,
             allow: None,
+            allow_claimed: false,
             allow_attempts: 0,
             last_allow: None,
             alive: None,
@@ -222,9 +225,15 @@ impl<C: Crypto> Remote<C> {
         }
     }
 
+    /// An allow is open that must end before anything else is tried. One that a peer began over a
+    /// claim does not count: a recorded hello begins it, and no recording ends it.
+    pub(crate) fn allowing(&self) -> bool {
+        self.allow.is_some() && !self.allow_claimed
+    }
+
     /// A transaction is open that will tell how the remote is.
     pub(crate) fn busy(&self) -> bool {
-        self.joining() || self.allow.is_some() || self.alive.is_some()
+        self.joining() || self.allowing() || self.alive.is_some()
     }
 
     pub(crate) fn take_ti(&mut self) -> u32 {

@@ -524,3 +524,68 @@ both! {
         assert!(world.estates[0].stack.remote(other).unwrap().allowed);
     }
 }
+
+both! {
+    fn a_recorded_hello_over_a_forged_join_does_not_hold_up_our_own_allow<S>() {
+        for own in ["a-main", "z-main"] {
+            let mut world = World::<S>::new();
+            let mut main = config(own, 1);
+            main.main = true;
+            world.add(main);
+            world.add(config("other", 2));
+            world.connect(1, 0);
+            world.run(ms(500));
+            let hello = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello).remove(0);
+            let far = Frame::parse(&hello.bytes).unwrap().head.source;
+            // Main is to reach other, which is silent; a stranger plays the recording over and over.
+            let mut main = config(own, 1);
+            main.main = true;
+            let records = world.estates[0].records.clone();
+            world.restart(0, main, records);
+            world.lose = std::boxed::Box::new(|p| p.from == address(1) || p.to == address(1));
+            let other = world.connect(0, 1);
+            for ti in 1..200 {
+                let claim = Claim { role: "other", source: far, ..stranger("other", 2, ti) };
+                inject(&mut world, 0, address(7), &claim.request());
+                inject(&mut world, 0, address(7), &claim.ack());
+                inject(&mut world, 0, address(7), &hello.bytes);
+                world.run(ms(100));
+            }
+            world.forget_past();
+            world.lose = std::boxed::Box::new(|_| false);
+            let mut ti = 1000;
+            while ti < 4000 && !world.estates[0].stack.remote(other).unwrap().allowed {
+                ti += 1;
+                let claim = Claim { role: "other", source: far, ..stranger("other", 2, ti) };
+                inject(&mut world, 0, address(7), &claim.request());
+                inject(&mut world, 0, address(7), &hello.bytes);
+                world.run(ms(100));
+            }
+            assert!(world.estates[0].stack.remote(other).unwrap().allowed, "{own}");
+        }
+    }
+
+    fn strangers_cannot_take_all_room_for_handshakes<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        let limits = crate::storage::Fixed::<8, 16, { 64 * 1024 }>::LIMITS;
+        world.add_with(main, crate::limits::Limits { handshakes: 2, ..limits }, Vec::new());
+        for n in 1..6 {
+            world.add(config(&std::format!("estate-{n}"), n));
+        }
+        let main = world.connect(1, 0);
+        world.run(ms(500));
+        // The others get no cookie, and so begin again and again.
+        world.lose = std::boxed::Box::new(|p| p.kind().1 == PacketKind::Cookie && p.to != address(1));
+        for n in 2..6 {
+            world.connect(n, 0);
+        }
+        world.run(ms(3000));
+        assert_eq!(world.estates[0].stack.handshakes.len(), 1);
+        world.estates[1].events.clear();
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(300));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+    }
+}

@@ -216,7 +216,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     fn take_handshake(&mut self, slot: u32) -> Option<Handshake<C>> {
-        let open = self.remotes.at_mut(slot)?.allow.take()?;
+        let remote = self.remotes.at_mut(slot)?;
+        remote.allow_claimed = false;
+        let open = remote.allow.take()?;
         self.handshakes.remove(self.handshakes.handle_of(open)?)
     }
 

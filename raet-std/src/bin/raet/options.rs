@@ -1,5 +1,6 @@
 //! What `listen` and `send` have in common: the estate.
 
+use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +51,10 @@ pub(crate) struct Estate {
     /// Print one JSON object a line for each thing that happens
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Show each datagram on stderr, with what became of it: `>` goes out, `<` came
+    #[arg(long)]
+    trace: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -96,10 +101,19 @@ impl Estate {
                 (config.head, config.body, config.mutable) = (head, body, mutable);
                 config.presence = Some(Presence::default());
             });
-        match &self.role {
+        let builder = match &self.role {
             Some(role) => builder.role(role),
             None => builder,
+        };
+        if !self.trace {
+            return builder;
         }
+        let started = Instant::now();
+        builder.trace(move |datagram| {
+            let time = started.elapsed().as_secs_f64();
+            // A reader of stderr that went away is no reason to end.
+            let _ = writeln!(io::stderr(), "{time:9.3}  {datagram}");
+        })
     }
 }
 

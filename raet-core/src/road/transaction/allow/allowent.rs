@@ -44,6 +44,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         if let Some(open) = remote.allow.and_then(|h| self.handshakes.at(h)) {
             if open.is_allower() {
+                if target == Target::Candidate && open.target == Target::Held {
+                    // The proven way first (H4): what comes over a claim may be a recording.
+                    return self.stats.drop(Reason::NoSession);
+                }
                 if self.config.name < remote.name {
                     self.answer(Some(slot), to, head, PacketKind::Refuse, 0); // a race, and ours goes on
                     return Verdict::Taken;
@@ -63,8 +67,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         // H14: a newer signed hello replaces an open allowent.
         self.close_handshake(slot);
-        let next_sid = self.remotes.at(slot).map_or(0, |r| next_id(r.sid));
-        if self.handshakes.is_full() || !self.covered(next_sid) {
+        let (proven, next_sid) = match self.remotes.at(slot) {
+            Some(remote) => (remote.proven, next_id(remote.sid)),
+            None => return self.stats.drop(Reason::Stranger),
+        };
+        // Who has proven nothing shares half of the room, so that none of it is all theirs.
+        let room = match proven && target == Target::Held {
+            true => self.limits.handshakes,
+            false => self.limits.handshakes.div_ceil(2),
+        };
+        if self.handshakes.len() >= room || !self.covered(next_sid) {
             return self.stats.drop(Reason::Full);
         }
         match self.make_cookie(now, slot, target, head, body) {
@@ -73,6 +85,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     (self.handshakes.insert(handshake), self.remotes.at_mut(slot))
                 {
                     remote.allow = Some(handle.slot());
+                    remote.allow_claimed = proven && target == Target::Candidate;
                     remote.last_hello = Some((head.session, head.transaction_id));
                     if let Some(session) = &mut remote.session {
                         session.certain = false;
@@ -167,6 +180,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     if let Some(open) = self.handshake_mut(slot) {
                         open.advance(Stage::Ack, &pace);
                         open.target = Target::Held; // establish makes it so
+                    }
+                    if let Some(remote) = self.remotes.at_mut(slot) {
+                        remote.allow_claimed = false;
                     }
                     self.establish(now, slot, target, key, Some(head), false);
                     Verdict::Taken

@@ -19,7 +19,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at(slot) else {
             return;
         };
-        if remote.joining() || remote.allow.is_some() {
+        if remote.joining() || remote.allowing() {
             return;
         }
         if !remote.joined {
@@ -39,9 +39,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at(slot) else {
             return;
         };
-        if remote.allow.is_some() {
+        if remote.allowing() {
             return;
         }
+        self.close_handshake(slot);
+        let Some(remote) = self.remotes.at(slot) else {
+            return;
+        };
         let next_sid = next_id(remote.sid);
         if !self.covered(next_sid) {
             self.retry_soon(now, slot);

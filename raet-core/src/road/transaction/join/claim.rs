@@ -163,6 +163,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         });
         if count.get() >= CANDIDATES_AT_ONE_ADDRESS {
             self.drop_candidate(oldest.get().1);
+            self.settle(oldest.get().1);
         }
     }
 
@@ -199,11 +200,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn drop_candidate(&mut self, slot: u32) {
         if let Some(candidate) = self.remotes.at_mut(slot).and_then(|r| r.candidate.take()) {
             // An allow proves the claim that it was begun over, not one that came later.
-            if self
-                .handshake(slot)
-                .is_some_and(|open| open.target == Target::Candidate)
+            if let Some(open) = self.handshake(slot)
+                && open.target == Target::Candidate
             {
+                let own = open.is_allower();
                 self.close_handshake(slot);
+                if own {
+                    // The next attempt takes the other way, whatever is claimed meanwhile.
+                    self.attempt_failed(self.now, slot);
+                }
             }
             self.by_candidate
                 .remove(self.hash.hash(&address_bytes(candidate.address)), slot);
