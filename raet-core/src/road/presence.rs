@@ -126,11 +126,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if !wants {
             return;
         }
-        let (joined, up, failures) = (
-            remote.joined,
-            remote.session.is_some(),
-            remote.life.failures,
-        );
+        let (joined, up, failures) = (remote.joined, remote.ready(), remote.life.failures);
         match (joined, up, failures) {
             (false, ..) => self.start_join(now, slot, false),
             _ if owed => self.start_allow(now, slot),
@@ -174,7 +170,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         remote.life.next = if remote.busy() || !wants {
             Instant::NEVER
-        } else if remote.session.is_none() || remote.life.failures > 0 {
+        } else if !remote.ready() || remote.life.failures > 0 {
             now + remote.life.interval.get()
         } else if !remote.nacked.is_empty() {
             now

@@ -42,9 +42,15 @@ pub fn use_the_engine(micros: u64, from: SocketAddr, datagram: &mut [u8]) -> usi
         stack.handle_stored(now, &record);
     }
     while stack.poll_event().is_some() {}
-    let taken = stack.poll_message(|message| message.body.len()).unwrap_or(0);
-    let made = stack.poll_transmit(now, datagram).map_or(0, |transmit| transmit.len);
-    let due = stack.poll_timeout().map_or(0, |timeout| timeout.at.as_micros() as usize);
+    let taken = stack
+        .poll_message(|message| message.body.len())
+        .unwrap_or(0);
+    let made = stack
+        .poll_transmit(now, datagram)
+        .map_or(0, |transmit| transmit.len);
+    let due = stack
+        .poll_timeout()
+        .map_or(0, |timeout| timeout.at.as_micros() as usize);
     taken + made + due + stack.remotes().count() + stack.roles().count()
 }
 

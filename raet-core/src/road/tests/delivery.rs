@@ -1,5 +1,6 @@
 //! Messages: once, or the truth about it.
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -304,5 +305,46 @@ both! {
         }
         let asked = world.sent(0).into_iter().filter(|k| k.0 == TransactionKind::Alive).count();
         assert_eq!(asked, 0);
+    }
+
+    /// The peer began an allow anew before it heard our ack, and fell silent: what it left is a session
+    /// that it may not hold.
+    fn a_session_that_was_never_confirmed_is_made_anew<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.cascade = false; // it begins what it is told to, and nothing by itself
+        world.add(other);
+        let now = world.now;
+        let to = world.estates[0].address;
+        let remote = world.estates[1].stack.add_remote(now, to, 0).unwrap();
+        world.estates[1].stack.join(now, remote).unwrap();
+        world.run(ms(100));
+
+        let mut hellos = 0;
+        world.lose = Box::new(move |packet| match packet.kind() {
+            (TransactionKind::Allow, PacketKind::Hello) => {
+                hellos += 1;
+                hellos == 1 // so the allowent's clock runs longer
+            }
+            (TransactionKind::Allow, PacketKind::Ack) => true,
+            _ => false,
+        });
+        let now = world.now;
+        world.estates[1].stack.allow(now, remote).unwrap();
+        world.run(ms(4010));
+        let main = world.estates[0].stack.find("other").unwrap();
+        assert!(world.estates[0].stack.remote(main).unwrap().allowed);
+        world.lose = Box::new(|packet| packet.kind().1 != PacketKind::Hello);
+        let now = world.now;
+        world.estates[1].stack.allow(now, remote).unwrap();
+        world.run(ms(10_000));
+
+        world.lose = Box::new(|_| false);
+        world.send(0, main, 7, b"anyone there");
+        world.run(ms(2000));
+        assert_eq!(world.outcomes(0), [(7, Outcome::Delivered)]);
     }
 }

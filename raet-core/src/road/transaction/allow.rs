@@ -28,6 +28,7 @@ use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
+use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::handshake::Initiate;
@@ -200,6 +201,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             Tick::Timeout => self.fail_allow(now, slot, AllowFailure::Timeout),
         }
+    }
+
+    /// The peer's packet does not prove what it must: it is told so, and the allow is over.
+    fn reject_allow(&mut self, now: Instant, slot: u32, head: &Head) -> Verdict {
+        let target = open_target(self.handshake(slot));
+        if let Some(to) = self.remotes.at(slot).map(|r| r.way(target).0) {
+            self.answer(Some(slot), to, head, PacketKind::Reject, 0);
+        }
+        self.fail_allow(now, slot, AllowFailure::Unproven);
+        self.stats.drop(Reason::Body)
     }
 
     fn fail_allow(&mut self, now: Instant, slot: u32, why: AllowFailure) {

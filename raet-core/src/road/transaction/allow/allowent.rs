@@ -188,17 +188,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     self.establish(now, slot, target, key, Some(head), false);
                     Verdict::Taken
                 }
-                None => {
-                    let to = self
-                        .remotes
-                        .at(slot)
-                        .map(|r| r.way(open_target(self.handshake(slot))).0);
-                    if let Some(to) = to {
-                        self.answer(Some(slot), to, head, PacketKind::Reject, 0);
-                    }
-                    self.fail_allow(now, slot, AllowFailure::Unproven);
-                    self.stats.drop(Reason::Body)
-                }
+                None => self.reject_allow(now, slot, head),
             },
             (PacketKind::Initiate, Stage::Ack) => {
                 self.again(slot); // H7: the same ack, nothing changes

@@ -115,17 +115,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match (head.packet, &open.stage) {
             (PacketKind::Cookie, Stage::Hello { .. }) => match self.make_initiate(slot, body) {
                 Some(()) => Verdict::Taken,
-                None => {
-                    let to = self
-                        .remotes
-                        .at(slot)
-                        .map(|r| r.way(open_target(self.handshake(slot))).0);
-                    if let Some(to) = to {
-                        self.answer(Some(slot), to, head, PacketKind::Reject, 0);
-                    }
-                    self.fail_allow(now, slot, AllowFailure::Unproven);
-                    self.stats.drop(Reason::Body)
-                }
+                None => self.reject_allow(now, slot, head),
             },
             (PacketKind::Cookie, Stage::Initiate { .. }) => {
                 self.again(slot); // H7
