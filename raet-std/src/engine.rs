@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use quinn_udp::UdpSockRef;
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
 use raet_core::stats::Verdict;
 use raet_core::{RemoteId, time};
@@ -461,6 +461,32 @@ impl Shared {
         keys: Option<&PublicKeys>,
     ) -> Result<(), JudgeError> {
         self.command(|state| state.stack.judge_role(state.now, role, status, keys))
+    }
+
+    pub(crate) fn introduce_role(
+        &self,
+        role: &str,
+        keys: &PublicKeys,
+        status: Status,
+    ) -> Result<(), IntroduceError> {
+        self.command(|state| state.stack.introduce_role(state.now, role, keys, status))
+    }
+
+    /// Ends all dealings with the estates that have joined under a role.
+    #[cfg(unix)]
+    pub(crate) fn forget_bearers(&self, role: &str) {
+        self.command(|state| {
+            let joined = state.stack.remotes();
+            let joined = joined.filter(|info| info.role == role && (info.joined || info.proven));
+            for id in joined.map(|info| info.id).collect::<Vec<_>>() {
+                // It was there under this very lock.
+                let _ = state.stack.forget(state.now, id);
+            }
+        });
+    }
+
+    pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
+        self.command(|state| state.stack.forget_role(state.now, role))
     }
 
     pub(crate) fn set_presence(&self, presence: Option<Presence>) {
