@@ -42,6 +42,8 @@ pub struct RemoteInfo {
     pub alive: Option<bool>,
     /// It was silent for so long that it is not asked any more.
     pub reaped: bool,
+    /// When `alive` last changed; `None` while it is not known.
+    pub since: Option<Instant>,
     /// When a proven packet of it last came; before the first one, when it was made.
     pub heard: Instant,
     /// The running estimate of the round trip; `None`: not measured.
@@ -124,6 +126,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             allowed: remote.session.is_some(),
             alive: remote.life.up,
             reaped: remote.life.reaped,
+            since: remote.life.up.map(|_| remote.life.since),
             heard: remote.life.heard,
             round_trip: remote.path.trip.smoothed(),
             queued: remote.waiting.len(),

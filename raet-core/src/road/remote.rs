@@ -101,6 +101,8 @@ pub(crate) struct Remote<C: Crypto> {
 pub(crate) struct Life {
     /// Whether it answers; `None`: not known.
     pub(crate) up: Option<bool>,
+    /// When that last changed.
+    pub(crate) since: Instant,
     pub(crate) reaped: bool,
     /// When a proven packet last came.
     pub(crate) heard: Instant,
@@ -183,6 +185,7 @@ impl<C: Crypto> Remote<C> {
             next_answer: 0,
             life: Life {
                 up: None,
+                since: now,
                 reaped: false,
                 heard: now,
                 next: Instant::NEVER,

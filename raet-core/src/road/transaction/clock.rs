@@ -69,6 +69,15 @@ impl Clock {
         self.redo = Instant::NEVER;
     }
 
+    /// The peer waits for a person: the last packet goes out again after `interval`, and only then
+    /// does the time run again in which there must be an answer.
+    pub(crate) fn hold(&mut self, now: Instant, interval: Duration, pace: &Pace) {
+        self.wait(now, interval);
+        if self.ends != Instant::NEVER {
+            self.ends = now + interval + pace.timeout;
+        }
+    }
+
     /// The peer asks for patience: the last packet goes out again after `interval`, not sooner.
     pub(crate) fn wait(&mut self, now: Instant, interval: Duration) {
         self.send = false;
