@@ -210,6 +210,16 @@ impl<C: Crypto> Remote<C> {
         }
     }
 
+    /// What the names of all messages to it begin with. Numbers begin anew with a remote that was
+    /// forgotten and met again, which its peer may not notice: so the remote is part of it.
+    pub(crate) fn names_begin(&self, life: &[u8; 16]) -> [u8; 16] {
+        let mut begin = *life;
+        for (byte, birth) in begin.iter_mut().zip(self.birth.to_le_bytes()) {
+            *byte ^= birth;
+        }
+        begin
+    }
+
     /// A session is up and the peer holds it too: messages may go.
     pub(crate) fn ready(&self) -> bool {
         self.session.as_ref().is_some_and(|s| s.confirmed)
