@@ -3,7 +3,9 @@
 pub mod bench;
 pub mod interop;
 pub mod live;
+pub mod puppet;
 pub mod replay;
+pub mod scale;
 pub mod scripted;
 pub mod sim;
 pub mod suite;

@@ -32,6 +32,10 @@ pub struct RemoteInfo {
     pub near: u32,
     /// Far uid: the id that it gave this estate; 0 not known.
     pub far: u32,
+    /// Session id of what is begun here now.
+    pub session: u32,
+    /// The newest session id accepted in what it begins; 0 none yet.
+    pub far_session: u32,
     /// A join with it is complete.
     pub joined: bool,
     /// An allow has proven its keys, in this life or an earlier one.
@@ -121,6 +125,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: remote.kind,
             near: remote.near,
             far: remote.far,
+            session: remote.sid,
+            far_session: remote.rsid,
             joined: remote.joined,
             proven: remote.proven,
             allowed: remote.session.is_some(),
