@@ -5,6 +5,7 @@ pub mod interop;
 pub mod live;
 pub mod replay;
 pub mod scripted;
+pub mod search;
 pub mod sim;
 pub mod suite;
 pub mod touch;
