@@ -7,6 +7,7 @@ pub mod puppet;
 pub mod replay;
 pub mod scale;
 pub mod scripted;
+pub mod search;
 pub mod sim;
 pub mod suite;
 pub mod touch;

@@ -8,6 +8,7 @@ use raet_core::crypto::{Check, Crypto, Purpose, WeakKey};
 
 /// A suite that is the real one in everything but strength: keys differ, exchanges agree, tampering
 /// and wrong keys are found, draws are repeatable. Whoever knows a public key can forge with it.
+#[derive(Clone, Hash)]
 pub struct Weak {
     seed: [u8; 32],
     seals: Option<Seals>,

@@ -11,6 +11,7 @@
 //! | `remotes`, `remote` | the table of remotes; what is known of one |
 //! | `roles` | keys of roles and what was decided about them |
 //! | `session`, `path` | replay window, ids; address and round trip |
+//! | `copy` | a copy of an engine and what tells two apart, for a search of what can happen |
 //! | `reply` | short answers that wait for the socket |
 //! | `transaction` | join, allow, alive, message: both roles of each |
 //!
@@ -32,6 +33,7 @@
 
 mod bucket;
 mod claim;
+mod copy;
 mod dispatch;
 mod info;
 mod path;

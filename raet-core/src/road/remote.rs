@@ -19,6 +19,7 @@ use crate::wire::Name;
 ///
 /// Three levels of belief, each with its own fields: what an unsigned join claims about a remote
 /// that was proven (`candidate`), what is held of it, and what an allow has proven (`session`).
+#[derive(Clone, Hash)]
 pub(crate) struct Remote<C: Crypto> {
     /// Never given out twice in the engine's life: what is random about it is drawn under this.
     pub(crate) birth: u64,
@@ -98,6 +99,7 @@ pub(crate) struct Remote<C: Crypto> {
 }
 
 /// Presence, and the attempts to reach a remote.
+#[derive(Clone, Hash)]
 pub(crate) struct Life {
     /// Whether it answers; `None`: not known.
     pub(crate) up: Option<bool>,
@@ -120,7 +122,7 @@ pub(crate) struct Life {
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Candidate {
     pub(crate) address: SocketAddr,
     pub(crate) far: u32,
@@ -136,14 +138,14 @@ pub(crate) struct Candidate {
 }
 
 /// A join of ours that was accepted: enough to answer its response again.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct LastJoin {
     pub(crate) ti: u32,
     pub(crate) vacuous: bool,
 }
 
 /// Which of the two descriptions of a remote a packet or a handshake goes by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Target {
     /// What is held of it.
     Held,
@@ -296,7 +298,7 @@ impl<C: Crypto> Remote<C> {
 
 /// What the host has not been told of a remote yet: each kind once, in the order of
 /// [`RemoteEvent`].
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct News {
     pending: Option<bool>,
     joined: bool,

@@ -5,6 +5,7 @@ use crate::time::{Duration, Instant};
 
 /// Ends after a timeout that is never extended; repeats its last packet at growing intervals. An
 /// interval starts when the packet leaves, so a blocked socket makes nothing pile up.
+#[derive(Clone, Hash)]
 pub(crate) struct Clock {
     ends: Instant,
     redo: Instant,
@@ -14,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 /// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Span(u32);
 
 impl Span {
