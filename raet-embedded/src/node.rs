@@ -1,0 +1,217 @@
+//! The engine with its keep, driven over any datagram socket: all that the drivers have in common.
+
+use core::net::SocketAddr;
+
+use raet_core::RoadStack;
+use raet_core::config::Config;
+use raet_core::crypto::{Crypto, NaclSuite};
+use raet_core::error::SetupError;
+use raet_core::keep::Record;
+use raet_core::storage::Storage;
+use raet_core::time::{Duration, Instant};
+use raet_core::wire::MAX_PACKET;
+
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::keep::Keep;
+
+/// A socket that datagrams come from and go to, without waiting for either.
+///
+/// The drivers of this crate bring theirs; another one needs no more than this.
+pub trait Datagrams {
+    /// Copies the next datagram to the start of `into`: where it came from and its length. One
+    /// that is longer than `into` is left out.
+    fn receive(&mut self, into: &mut [u8]) -> Option<(SocketAddr, usize)>;
+
+    /// Whether a datagram of [`MAX_PACKET`] bytes would be taken now. A packet is made only then:
+    /// a socket that is full piles up nothing.
+    fn has_room(&mut self) -> bool;
+
+    /// Takes a datagram. One that cannot be sent is lost, as on any network.
+    fn send(&mut self, to: SocketAddr, datagram: &[u8]);
+}
+
+/// Datagrams taken in, and made, in one turn: between two turns the network stack has its own.
+const BURST: usize = 8;
+
+/// After a keep has failed.
+const KEEP_RETRY: Duration = Duration::from_secs(1);
+
+/// An estate: the engine, its keep, and the buffer that one packet passes through.
+///
+/// All that it takes is inside of it ([`RAM`](Self::RAM) bytes); the type `S` says how much there
+/// is of everything.
+pub struct Node<S: Storage, K: Keep, C: Crypto = NaclSuite> {
+    stack: RoadStack<S, C>,
+    keep: K,
+    /// A record that the keep has not taken, and when it is to be tried again.
+    unstored: Option<(Record, Instant)>,
+    keep_error: Option<K::Error>,
+    packet: [u8; MAX_PACKET],
+}
+
+/// Why a node did not start.
+#[derive(Debug)]
+pub enum StartError<K, E> {
+    /// There is no entropy.
+    Entropy(E),
+    /// What the source of entropy gave is not random: one byte over and over, or the same bytes
+    /// twice.
+    NotRandom,
+    /// The keep cannot be read.
+    Keep(K),
+    /// The configuration contradicts itself, or the kept records do not fit it.
+    Setup(SetupError),
+}
+
+impl<K: core::fmt::Debug, E: core::fmt::Debug> core::fmt::Display for StartError<K, E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Entropy(error) => write!(f, "no entropy: {error:?}"),
+            Self::NotRandom => f.write_str("the source of entropy repeats itself"),
+            Self::Keep(error) => write!(f, "the keep cannot be read: {error:?}"),
+            Self::Setup(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<K: core::fmt::Debug, E: core::fmt::Debug> core::error::Error for StartError<K, E> {}
+
+impl<S: Storage, K: Keep> Node<S, K> {
+    /// An estate that goes on from what its keep has.
+    ///
+    /// # Errors
+    ///
+    /// Without fresh entropy, when the keep cannot be read, or when the configuration is wrong: no
+    /// node is better than one that gives its keys away.
+    pub fn new<E: Entropy>(
+        now: Instant,
+        config: Config,
+        keep: K,
+        entropy: E,
+    ) -> Result<Self, StartError<K::Error, E::Error>> {
+        Self::with_suite(now, config, keep, entropy, NaclSuite::new)
+    }
+}
+
+impl<S: Storage, K: Keep, C: Crypto> Node<S, K, C> {
+    /// The bytes of RAM that a node takes, stack left out. Its `static` costs exactly this.
+    pub const RAM: usize = size_of::<Self>();
+
+    /// [`new`](Node::new) with a suite of one's own, made from the fresh seed.
+    ///
+    /// # Errors
+    ///
+    /// As for `new`.
+    pub fn with_suite<E: Entropy>(
+        now: Instant,
+        config: Config,
+        mut keep: K,
+        mut entropy: E,
+        suite: impl FnOnce(&[u8; 32]) -> C,
+    ) -> Result<Self, StartError<K::Error, E::Error>> {
+        let suite = suite(&fresh_seed(&mut entropy)?);
+        let mut failed = None;
+        let records = keep
+            .records()
+            .map_while(|record| record.map_err(|error| failed = Some(error)).ok());
+        let stack = RoadStack::new(now, config, S::LIMITS, suite, records);
+        if let Some(error) = failed {
+            return Err(StartError::Keep(error));
+        }
+        Ok(Self {
+            stack: stack.map_err(StartError::Setup)?,
+            keep,
+            unstored: None,
+            keep_error: None,
+            packet: [0; MAX_PACKET],
+        })
+    }
+
+    /// The engine: to connect, send, take messages, hear events. What that causes leaves with the
+    /// next poll of the driver, so poll it after.
+    pub fn engine(&mut self) -> &mut RoadStack<S, C> {
+        &mut self.stack
+    }
+
+    /// Why the keep did not take the newest record, as long as it does not. New sessions wait for it.
+    pub fn keep_error(&self) -> Option<&K::Error> {
+        self.keep_error.as_ref()
+    }
+
+    /// Takes in what came, does what is due, stores what is to be kept and sends what there is: a
+    /// bounded share of each. Returns when it wants to be called again, if nothing happens before;
+    /// a moment that has passed: at once.
+    pub fn turn(&mut self, clock: &mut impl Clock, socket: &mut impl Datagrams) -> Instant {
+        let mut more = true;
+        for _ in 0..BURST {
+            let Some((from, len)) = socket.receive(&mut self.packet) else {
+                more = false;
+                break;
+            };
+            if let Some(datagram) = self.packet.get_mut(..len) {
+                self.stack.handle_datagram(clock.now(), from, datagram);
+            }
+        }
+        self.stack.handle_timeout(clock.now());
+        let stored = self.store(clock);
+        for _ in 0..BURST {
+            if !socket.has_room() {
+                break;
+            }
+            let Some(made) = self.stack.poll_transmit(clock.now(), &mut self.packet) else {
+                break;
+            };
+            if let Some(datagram) = self.packet.get(..made.len) {
+                socket.send(made.to, datagram);
+            }
+        }
+        if more {
+            return Instant::ZERO;
+        }
+        let due = self.stack.poll_timeout().map(|timeout| timeout.at);
+        due.into_iter()
+            .chain(stored)
+            .min()
+            .unwrap_or(Instant::NEVER)
+    }
+
+    /// Stores the records that wait; when to try again, if the keep fails.
+    fn store(&mut self, clock: &mut impl Clock) -> Option<Instant> {
+        loop {
+            let now = clock.now();
+            let record = match self.unstored.take() {
+                Some((record, at)) if at > now => {
+                    self.unstored = Some((record, at));
+                    return Some(at);
+                }
+                Some((record, _)) => record,
+                None => self.stack.poll_record()?,
+            };
+            match self.keep.store(&record) {
+                Ok(()) => {
+                    self.keep_error = None;
+                    self.stack.handle_stored(clock.now(), &record);
+                }
+                Err(error) => {
+                    let at = now + KEEP_RETRY;
+                    self.keep_error = Some(error);
+                    self.unstored = Some((record, at));
+                    return Some(at);
+                }
+            }
+        }
+    }
+}
+
+/// 32 bytes from a source that does not obviously stand still.
+fn fresh_seed<K, E: Entropy>(entropy: &mut E) -> Result<[u8; 32], StartError<K, E::Error>> {
+    let (mut seed, mut second) = ([0; 32], [0; 32]);
+    entropy.fill(&mut seed).map_err(StartError::Entropy)?;
+    entropy.fill(&mut second).map_err(StartError::Entropy)?;
+    let dull = |bytes: &[u8; 32]| bytes.iter().all(|byte| *byte == bytes[0]);
+    if seed == second || dull(&seed) || dull(&second) {
+        return Err(StartError::NotRandom);
+    }
+    Ok(seed)
+}
