@@ -506,6 +506,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.settle(slot);
     }
 
+    /// How one message ended, out of turn: no event tells it again. `None`: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When its outcome was taken already.
+    pub fn outcome(&mut self, message: MessageId) -> Result<Option<Outcome>, Gone> {
+        let held = self.outbox.get(message.0).ok_or(Gone)?;
+        let State::Ended(outcome) = held.state else {
+            return Ok(None);
+        };
+        self.outbox.unlink(&mut self.ended, message.0.slot());
+        self.outbox.remove(message.0);
+        Ok(Some(outcome))
+    }
+
     pub(crate) fn poll_outcome(&mut self) -> Option<Event> {
         let out = self.outbox.pop_front(&mut self.ended)?;
         let handle = self.outbox.handle_of(out)?;
