@@ -20,4 +20,4 @@ pub mod node;
 #[cfg(feature = "smoltcp")]
 pub mod smoltcp;
 
-pub use node::{Datagrams, Node, StartError};
+pub use node::{Datagrams, Memory, Node, StartError};

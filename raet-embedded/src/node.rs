@@ -1,4 +1,4 @@
-//! The engine with its keep, driven over any datagram socket: all that the drivers have in common.
+//! The engine with its keep in memory of a fixed size, driven over any datagram socket: all that the drivers have in common.
 
 use core::net::SocketAddr;
 
@@ -37,17 +37,73 @@ const BURST: usize = 8;
 /// After a keep has failed.
 const KEEP_RETRY: Duration = Duration::from_secs(1);
 
-/// An estate: the engine, its keep, and the buffer that one packet passes through.
+/// The place of an engine and of the one packet it works on: nearly all the RAM that a node takes.
 ///
-/// All that it takes is inside of it ([`RAM`](Self::RAM) bytes); the type `S` says how much there
-/// is of everything.
-pub struct Node<S: Storage, K: Keep, C: Crypto = NaclSuite> {
-    stack: RoadStack<S, C>,
+/// Meant for a `static`, which a crate like `static_cell` lends out safely. The engine is built in
+/// it and never moved.
+///
+/// ```
+/// use raet_core::storage::Fixed;
+/// use raet_embedded::Memory;
+/// use static_cell::ConstStaticCell;
+///
+/// /// Two remotes, four messages each way, 8 KiB for their bodies.
+/// type Sizes = Fixed<2, 4, 8192>;
+///
+/// static MEMORY: ConstStaticCell<Memory<Sizes>> = ConstStaticCell::new(Memory::new());
+///
+/// const { assert!(Memory::<Sizes>::RAM < 20 * 1024) };
+/// ```
+pub struct Memory<S: Storage, C: Crypto = NaclSuite> {
+    engine: Place<RoadStack<S, C>>,
+    packet: [u8; MAX_PACKET],
+}
+
+/// An `Option` whose `None` is zero in memory: as a `static` it takes no room in flash.
+#[repr(u8)]
+enum Place<T> {
+    Empty = 0,
+    Full(T),
+}
+
+impl<T> Place<T> {
+    fn fill(&mut self, value: T) -> &mut T {
+        *self = Self::Full(value);
+        match self {
+            Self::Full(value) => value,
+            Self::Empty => unreachable!("it was filled a line before"),
+        }
+    }
+}
+
+impl<S: Storage, C: Crypto> Memory<S, C> {
+    /// The bytes of RAM that it takes, known to the compiler: what a board has no room for need
+    /// not build.
+    pub const RAM: usize = size_of::<Self>();
+
+    /// A place with nothing in it.
+    pub const fn new() -> Self {
+        Self {
+            engine: Place::Empty,
+            packet: [0; MAX_PACKET],
+        }
+    }
+}
+
+impl<S: Storage, C: Crypto> Default for Memory<S, C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An estate: an engine and its keep, in a [`Memory`].
+pub struct Node<'m, S: Storage, K: Keep, C: Crypto = NaclSuite> {
+    stack: &'m mut RoadStack<S, C>,
+    packet: &'m mut [u8; MAX_PACKET],
     keep: K,
     /// A record that the keep has not taken, and when it is to be tried again.
     unstored: Option<(Record, Instant)>,
     keep_error: Option<K::Error>,
-    packet: [u8; MAX_PACKET],
 }
 
 /// Why a node did not start.
@@ -77,33 +133,32 @@ impl<K: core::fmt::Debug, E: core::fmt::Debug> core::fmt::Display for StartError
 
 impl<K: core::fmt::Debug, E: core::fmt::Debug> core::error::Error for StartError<K, E> {}
 
-impl<S: Storage, K: Keep> Node<S, K> {
-    /// An estate that goes on from what its keep has.
+impl<'m, S: Storage, K: Keep> Node<'m, S, K> {
+    /// Starts an estate that goes on from what its keep has. What was in `memory` goes.
     ///
     /// # Errors
     ///
     /// Without fresh entropy, when the keep cannot be read, or when the configuration is wrong: no
     /// node is better than one that gives its keys away.
-    pub fn new<E: Entropy>(
+    pub fn start<E: Entropy>(
+        memory: &'m mut Memory<S>,
         now: Instant,
         config: Config,
         keep: K,
         entropy: E,
     ) -> Result<Self, StartError<K::Error, E::Error>> {
-        Self::with_suite(now, config, keep, entropy, NaclSuite::new)
+        Self::start_with(memory, now, config, keep, entropy, NaclSuite::new)
     }
 }
 
-impl<S: Storage, K: Keep, C: Crypto> Node<S, K, C> {
-    /// The bytes of RAM that a node takes, stack left out. Its `static` costs exactly this.
-    pub const RAM: usize = size_of::<Self>();
-
-    /// [`new`](Node::new) with a suite of one's own, made from the fresh seed.
+impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
+    /// [`start`](Node::start) with a suite of one's own, made from the fresh seed.
     ///
     /// # Errors
     ///
-    /// As for `new`.
-    pub fn with_suite<E: Entropy>(
+    /// As for `start`.
+    pub fn start_with<E: Entropy>(
+        memory: &'m mut Memory<S, C>,
         now: Instant,
         config: Config,
         mut keep: K,
@@ -115,23 +170,31 @@ impl<S: Storage, K: Keep, C: Crypto> Node<S, K, C> {
         let records = keep
             .records()
             .map_while(|record| record.map_err(|error| failed = Some(error)).ok());
-        let stack = RoadStack::new(now, config, S::LIMITS, suite, records);
+        let Memory { engine, packet } = memory;
+        let stack = RoadStack::new_in(
+            |new| engine.fill(new),
+            now,
+            config,
+            S::LIMITS,
+            suite,
+            records,
+        );
         if let Some(error) = failed {
             return Err(StartError::Keep(error));
         }
         Ok(Self {
             stack: stack.map_err(StartError::Setup)?,
+            packet,
             keep,
             unstored: None,
             keep_error: None,
-            packet: [0; MAX_PACKET],
         })
     }
 
     /// The engine: to connect, send, take messages, hear events. What that causes leaves with the
     /// next poll of the driver, so poll it after.
     pub fn engine(&mut self) -> &mut RoadStack<S, C> {
-        &mut self.stack
+        self.stack
     }
 
     /// Why the keep did not take the newest record, as long as it does not. New sessions wait for it.
@@ -145,7 +208,7 @@ impl<S: Storage, K: Keep, C: Crypto> Node<S, K, C> {
     pub fn turn(&mut self, clock: &mut impl Clock, socket: &mut impl Datagrams) -> Instant {
         let mut more = true;
         for _ in 0..BURST {
-            let Some((from, len)) = socket.receive(&mut self.packet) else {
+            let Some((from, len)) = socket.receive(self.packet) else {
                 more = false;
                 break;
             };
@@ -159,7 +222,7 @@ impl<S: Storage, K: Keep, C: Crypto> Node<S, K, C> {
             if !socket.has_room() {
                 break;
             }
-            let Some(made) = self.stack.poll_transmit(clock.now(), &mut self.packet) else {
+            let Some(made) = self.stack.poll_transmit(clock.now(), self.packet) else {
                 break;
             };
             if let Some(datagram) = self.packet.get(..made.len) {

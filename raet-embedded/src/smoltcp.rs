@@ -53,7 +53,7 @@ impl Driver {
     /// As smoltcp does, when the socket set does not hold this driver's UDP socket.
     pub fn poll<S: Storage, K: Keep, C: Crypto, D: Device + ?Sized>(
         &mut self,
-        node: &mut Node<S, K, C>,
+        node: &mut Node<'_, S, K, C>,
         clock: &mut impl Clock,
         interface: &mut Interface,
         device: &mut D,

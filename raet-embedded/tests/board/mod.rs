@@ -18,11 +18,11 @@ use raet_core::event::{Event, Outcome, RemoteEvent};
 use raet_core::storage::Fixed;
 use raet_core::time::{Duration, Instant};
 use raet_core::{RemoteId, RoadStack, SendOptions, wire::name};
-use raet_embedded::Node;
 use raet_embedded::clock::Clock;
 use raet_embedded::entropy::Entropy;
 use raet_embedded::keep::Keep;
 use raet_embedded::smoltcp::{Buffers, Driver};
+use raet_embedded::{Memory, Node};
 use smoltcp::iface::{Config as NetConfig, Interface, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant as NetInstant;
@@ -40,8 +40,11 @@ struct Cable {
     random: Cell<u64>,
     /// Of each thousand frames, so many are lost.
     lost: Cell<u64>,
-    ends: [RefCell<VecDeque<(Instant, Vec<u8>)>>; 2],
+    ends: [RefCell<Frames>; 2],
 }
+
+/// When each arrives.
+type Frames = VecDeque<(Instant, Vec<u8>)>;
 
 impl Wire {
     pub fn new(seed: u64, lost: u64) -> Self {
@@ -151,7 +154,7 @@ impl phy::TxToken for Sent {
 
 /// A node with its network stack, and what its application saw.
 pub struct Board<K: Keep> {
-    pub node: Node<Sizes, K>,
+    pub node: Node<'static, Sizes, K>,
     driver: Driver,
     interface: Interface,
     port: Port,
@@ -190,7 +193,7 @@ impl<K: Keep> Board<K> {
         let mut interface = Interface::new(
             NetConfig::new(hardware.into()),
             &mut port,
-            NetInstant::from_micros(wire.now().as_micros() as i64),
+            NetInstant::from_millis(0),
         );
         let prefix = if address.is_ipv4() { 24 } else { 64 };
         interface.update_ip_addrs(|addresses| {
@@ -202,7 +205,8 @@ impl<K: Keep> Board<K> {
         socket.bind(address.port()).unwrap();
         let mut sockets = SocketSet::new(Vec::new());
         let driver = Driver::new(sockets.add(socket));
-        let node = Node::new(wire.now(), config, keep, wire.clone());
+        let memory = Box::leak(Box::new(Memory::new()));
+        let node = Node::start(memory, wire.now(), config, keep, wire.clone());
         Self {
             node: node.unwrap_or_else(|error| panic!("{error}")),
             driver,
@@ -279,7 +283,7 @@ pub fn until<K: Keep>(
     boards: &mut [Board<K>],
     mut done: impl FnMut(&mut [Board<K>]) -> bool,
 ) {
-    let end = wire.now() + Duration::from_secs(120);
+    let end = wire.now() + Duration::from_mins(2);
     loop {
         let wakes = boards.iter_mut().map(Board::poll).min();
         if done(boards) {
