@@ -32,13 +32,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{}: k = {}, crashes = {}: {} states, {} acts, {} ends, longest run {}",
-            self.name,
-            self.faults,
-            self.crashes,
-            self.states,
-            self.acts,
-            self.ends,
-            self.longest
+            self.name, self.faults, self.crashes, self.states, self.acts, self.ends, self.longest
         )
     }
 }

@@ -100,8 +100,7 @@ impl<S: Storage> State<S> {
     pub fn acts(&self, scenario: &Scenario) -> Vec<Act> {
         let mut acts = Vec::new();
         // Datagrams are in order, so those that are the same are neighbours.
-        let different =
-            (0..self.air.len()).filter(|i| *i == 0 || self.air[*i] != self.air[*i - 1]);
+        let different = (0..self.air.len()).filter(|i| *i == 0 || self.air[*i] != self.air[*i - 1]);
         acts.extend(different.clone().map(Act::Deliver));
         for n in 0..2 {
             let node = &self.nodes[n];

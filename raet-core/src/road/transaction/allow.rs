@@ -57,10 +57,7 @@ pub(crate) struct Handshake<C: Crypto> {
 #[derive(Clone, Hash)]
 enum Stage<S, B> {
     /// Allower: hello is out. `hello` is the key between our short and their long key.
-    Hello {
-        short: S,
-        hello: B,
-    },
+    Hello { short: S, hello: B },
     /// Allower: initiate is out. `session` is the key between the short keys.
     Initiate { session: B },
     /// Allowent: cookie is out.

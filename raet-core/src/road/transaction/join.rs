@@ -61,7 +61,7 @@ pub(crate) struct Joinent {
 }
 
 /// How a peer's join stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Standing {
     /// Its keys were accepted already: response is out.
     Taken,
