@@ -111,6 +111,20 @@ both! {
         }
     }
 
+    /// A keep on files would pay for each time with a write.
+    fn a_peer_that_asks_again_and_again_is_recorded_once<S>() {
+        let mut world = careful::<S>();
+        world.connect(1, 0);
+        world.run(ms(1000));
+        let estate = &world.estates[0];
+        assert!(estate.records.iter().any(|record| matches!(record, Record::Remote(_))));
+        let written = estate.written;
+        world.run(ms(100_000));
+        let asked = world.estates[1].stack.stats().datagrams_out;
+        assert!(asked > 10, "{asked}");
+        assert_eq!(world.estates[0].written, written);
+    }
+
     /// The first answer after the acceptance is lost.
     fn an_acceptance_is_told_until_it_is_heard<S>() {
         let mut world = careful::<S>();

@@ -152,7 +152,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     clock: Clock::start(now, &self.config.timers.joinent),
                 }));
                 if pended {
-                    self.record(slot);
+                    // Asked again and again, it is recorded once.
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
                 Verdict::Taken

@@ -159,7 +159,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     _ => false,
                 };
                 if first {
-                    self.record(slot);
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
             }
