@@ -115,6 +115,33 @@ impl Told {
     }
 }
 
+/// What is known of a role beside its keys.
+#[cfg(unix)]
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Names of the estates that bore it; the newest last.
+    pub(crate) names: Vec<String>,
+    /// Seconds since 1970.
+    pub(crate) first: Option<u64>,
+    pub(crate) last: Option<u64>,
+}
+
+/// Looks that up while another has the keep: a line that is being written counts the next time.
+#[cfg(unix)]
+pub(crate) fn seen(root: &Path) -> std::io::Result<HashMap<String, Seen>> {
+    let told = Told::read(&std::fs::read(log_path(root))?);
+    let seen = told.roles.into_iter().map(|(name, line)| {
+        let time = |seconds| (seconds != 0).then_some(seconds);
+        let seen = Seen {
+            names: line.names,
+            first: time(line.first),
+            last: time(line.last),
+        };
+        (name, seen)
+    });
+    Ok(seen.collect())
+}
+
 /// A line, with the end of the one before it: that one may have been cut off.
 pub(super) fn encode<T: Serialize>(content: &T, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let json = serde_json::to_string(content)?;

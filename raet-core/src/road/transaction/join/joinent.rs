@@ -54,10 +54,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 Verdict::Taken
             }
             PacketKind::Pend => {
-                // Its person decides; it asks again when it can go on.
-                let wait = self.config.timers.pend_redo;
+                // Its person decides; it acks when it can go on.
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
-                    j.clock.wait(now, wait);
+                    j.clock.extend(now, wait, &pace);
                 }
                 Verdict::Taken
             }
@@ -120,8 +120,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
+            let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
             if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                 j.clock.again();
+                if !j.responded() {
+                    j.clock.extend(now, wait, &pace);
+                }
             }
             return (Some(slot), Verdict::Repeated);
         }
@@ -132,6 +136,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let verdict = match (slot, judged) {
             (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
+                let pace = self.config.timers.joinent;
+                let mut clock = Clock::start(now, &pace);
+                if pended {
+                    clock.extend(now, self.config.timers.pend_redo, &pace);
+                }
                 let standing = if pended {
                     Standing::Pended
                 } else {
@@ -149,10 +158,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     far: head.source,
                     address: from,
                     standing,
-                    clock: Clock::start(now, &self.config.timers.joinent),
+                    clock,
                 }));
                 if pended {
-                    self.record(slot);
+                    // Asked again and again, it is recorded once.
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
                 Verdict::Taken
