@@ -226,8 +226,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.session = None;
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
-        if remote.proven {
-            // Its peer may come back and remember: no session id is used twice (H8).
+        if remote.proven || remote.next_ti != 1 {
+            // It may come back and remember: no session id is used twice (H8).
             let sid = remote.sid;
             self.raise_first_session(sid);
         }
