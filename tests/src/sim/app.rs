@@ -12,7 +12,7 @@ use raet_core::road::RemoteInfo;
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
-use super::plan::{MS, S};
+use super::plan::S;
 use super::simulation::{Happening, Simulation};
 
 impl Simulation {
@@ -219,7 +219,10 @@ impl Simulation {
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) -> Law {
-        self.call_all(n);
+        let just_now = self.now < self.plan.storm + 2 * S;
+        if just_now {
+            self.call_all(n);
+        }
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
@@ -230,7 +233,7 @@ impl Simulation {
                 let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
             }
         }
-        if self.now < self.plan.storm + 2 * S + 500 * MS {
+        if just_now {
             for remote in self.hosts[n]
                 .engine
                 .as_ref()

@@ -259,11 +259,13 @@ impl Plan {
             .map(|n| host(&mut rng, n, count, &strength, timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
-        let mains: Vec<bool> = hosts.iter().map(|h| h.main).collect();
+        let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
         for host in &mut hosts {
             host.longest = shortest;
-            // Only a main estate takes strangers.
-            host.connects.retain(|to| mains[*to]);
+            // Only a main estate takes strangers, and nobody takes who bears its own keys (H16).
+            let role = host.role;
+            host.connects
+                .retain(|to| known[*to].0 && known[*to].1 != role);
             host.connects.dedup();
         }
         let links = (0..count)
