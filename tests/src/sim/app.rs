@@ -12,7 +12,7 @@ use raet_core::road::RemoteInfo;
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
-use super::plan::{MS, S};
+use super::plan::S;
 use super::simulation::{Happening, Simulation};
 
 impl Simulation {
@@ -66,8 +66,8 @@ impl Simulation {
             78..82 => drop(engine.call(|e| e.alive(time, remote.id))),
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
-            88 => drop(engine.call(|e| e.forget(time, remote.id))),
-            89..92 => self.call_all(n),
+            88 if self.plan.mutable => drop(engine.call(|e| e.forget(time, remote.id))),
+            88..92 => self.call_all(n),
             92..94 => {
                 let period = Duration::from_millis(200 + host.rng.bits() % 5000);
                 let presence = host.rng.percent(50).then_some(Presence {
@@ -219,7 +219,10 @@ impl Simulation {
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) -> Law {
-        self.call_all(n);
+        let just_now = self.now < self.plan.storm + 2 * S;
+        if just_now {
+            self.call_all(n);
+        }
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
@@ -230,7 +233,7 @@ impl Simulation {
                 let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
             }
         }
-        if self.now < self.plan.storm + 2 * S + 500 * MS {
+        if just_now {
             for remote in self.hosts[n]
                 .engine
                 .as_ref()

@@ -93,8 +93,6 @@ pub struct HostPlan {
     pub limits: Limits,
     /// Strangers may join it.
     pub main: bool,
-    /// What is known of others may change.
-    pub mutable: bool,
     /// Whose keys it takes.
     pub trust: Trust,
     /// How it writes heads.
@@ -178,6 +176,8 @@ pub struct Plan {
     pub links: Vec<Vec<LinkPlan>>,
     /// What goes wrong, and when.
     pub incidents: Vec<(u64, Incident)>,
+    /// What estates know of each other may change. Who is forgotten comes back only then.
+    pub mutable: bool,
     /// When it stops to go wrong.
     pub storm: u64,
     /// Within which time everything must be in order after that.
@@ -252,17 +252,20 @@ impl Plan {
         let count = 2 + rng.below(3).min(rng.below(4));
         let storm = S * (5 + rng.bits() % 30);
         // What cannot be found again on an immutable road is not asked of one.
-        let lost = strength.crash > 0 || strength.lost_keep || strength.rebind > 0;
+        let lost = strength.crash > 0 || strength.rebind > 0;
+        let mutable = lost || rng.percent(50);
         let timers = timers(&mut rng);
         let mut hosts: Vec<HostPlan> = (0..count)
-            .map(|n| host(&mut rng, n, count, &strength, lost, timers))
+            .map(|n| host(&mut rng, n, count, &strength, timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
-        let mains: Vec<bool> = hosts.iter().map(|h| h.main).collect();
+        let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
         for host in &mut hosts {
             host.longest = shortest;
-            // Only a main estate takes strangers.
-            host.connects.retain(|to| mains[*to]);
+            // Only a main estate takes strangers, and nobody takes who bears its own keys (H16).
+            let role = host.role;
+            host.connects
+                .retain(|to| known[*to].0 && known[*to].1 != role);
             host.connects.dedup();
         }
         let links = (0..count)
@@ -276,6 +279,7 @@ impl Plan {
             hosts,
             links,
             incidents,
+            mutable,
             storm,
             grace: 3 * retry + 120 * S,
             back: strength.back,
@@ -310,14 +314,7 @@ fn timers(rng: &mut Rng) -> Timers {
     timers
 }
 
-fn host(
-    rng: &mut Rng,
-    n: usize,
-    count: usize,
-    strength: &Strength,
-    lost: bool,
-    timers: Timers,
-) -> HostPlan {
+fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: Timers) -> HostPlan {
     let kind = match rng.below(4) {
         0 => Kind::Small,
         1 => Kind::Roomy,
@@ -338,7 +335,6 @@ fn host(
         kind,
         limits: limits(rng, kind, count, strength.small),
         main,
-        mutable: lost || rng.percent(50),
         trust: [Trust::Never, Trust::Once, Trust::Once, Trust::Always][rng.below(4)],
         head: [HeadKind::Native, HeadKind::Native, HeadKind::Json][rng.below(3)],
         body: [BodyKind::Json, BodyKind::Msgpack][rng.below(2)],
