@@ -87,8 +87,8 @@ impl Simulation {
             78..82 => drop(engine.call(|e| e.alive(time, remote.id))),
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
-            88 => drop(engine.call(|e| e.forget(time, remote.id))),
-            89..92 => self.call_all(n),
+            88 if self.plan.mutable => drop(engine.call(|e| e.forget(time, remote.id))),
+            88..92 => self.call_all(n),
             92..94 => {
                 let period = Duration::from_millis(200 + host.rng.bits() % 5000);
                 let presence = host.rng.percent(50).then_some(Presence {

@@ -169,13 +169,6 @@ impl Laws {
         Ok(())
     }
 
-    /// A host has lost its keep: what it used before it cannot know.
-    pub(super) fn forget_sessions_of(&mut self, host: usize) {
-        self.sessions.retain(|(from, _), _| *from != host);
-        self.transactions.retain(|(from, ..), _| *from != host);
-        self.contents.retain(|(from, ..), _| *from != host);
-    }
-
     /// A suite has sealed under this key and nonce.
     pub(super) fn sealed(&mut self, key_and_nonce: [u8; 32]) -> Law {
         if self.seals.insert(key_and_nonce) {

@@ -95,8 +95,6 @@ pub struct HostPlan {
     pub limits: Limits,
     /// Strangers may join it.
     pub main: bool,
-    /// What is known of others may change.
-    pub mutable: bool,
     /// Whose keys it takes.
     pub trust: Trust,
     /// How it writes heads.
@@ -211,6 +209,8 @@ pub struct Plan {
     pub links: Vec<Vec<LinkPlan>>,
     /// What goes wrong, and when.
     pub incidents: Vec<(u64, Incident)>,
+    /// What estates know of each other may change. Who is forgotten comes back only then.
+    pub mutable: bool,
     /// When it stops to go wrong.
     pub storm: u64,
     /// Within which time everything must be in order after that.
@@ -295,10 +295,11 @@ impl Plan {
         let count = 2 + rng.below(3).min(rng.below(4));
         let storm = S * (5 + rng.bits() % 30);
         // What cannot be found again on an immutable road is not asked of one.
-        let lost = strength.crash > 0 || strength.lost_keep || strength.rebind > 0;
+        let lost = strength.crash > 0 || strength.rebind > 0;
+        let mutable = lost || rng.percent(50);
         let timers = timers(&mut rng);
         let mut hosts: Vec<HostPlan> = (0..count)
-            .map(|n| host(&mut rng, n, count, &strength, lost, timers))
+            .map(|n| host(&mut rng, n, count, &strength, timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
         let mains: Vec<bool> = hosts.iter().map(|h| h.main).collect();
@@ -319,6 +320,7 @@ impl Plan {
             hosts,
             links,
             incidents,
+            mutable,
             storm,
             grace: 3 * retry + 120 * S,
             back: strength.back,
@@ -354,14 +356,7 @@ fn timers(rng: &mut Rng) -> Timers {
     timers
 }
 
-fn host(
-    rng: &mut Rng,
-    n: usize,
-    count: usize,
-    strength: &Strength,
-    lost: bool,
-    timers: Timers,
-) -> HostPlan {
+fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: Timers) -> HostPlan {
     let kind = match rng.below(4) {
         0 => Kind::Small,
         1 => Kind::Roomy,
@@ -382,7 +377,6 @@ fn host(
         kind,
         limits: limits(rng, kind, count, strength.small),
         main,
-        mutable: lost || rng.percent(50),
         trust: [Trust::Never, Trust::Once, Trust::Once, Trust::Always][rng.below(4)],
         head: [HeadKind::Native, HeadKind::Native, HeadKind::Json][rng.below(3)],
         body: [BodyKind::Json, BodyKind::Msgpack][rng.below(2)],

@@ -451,9 +451,9 @@ impl Simulation {
             return Ok(());
         }
         let role = self.plan.hosts[self.plan.hosts[n].role].name;
-        let (now, real, meter) = (self.now, self.plan.real, self.options.meter);
+        let (now, meter) = (self.now, self.options.meter);
         let seals = self.seals.clone();
-        let started = self.hosts[n].start(now, role, real, seals, meter);
+        let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
         if let Err(why) = started {
             let what = format!("{} cannot start with its own records: {why}", self.name(n));
             return Err((Rule::Whole, what));
@@ -566,7 +566,8 @@ impl Simulation {
         let now = self.now;
         let host = &mut self.hosts[n];
         host.wake = None;
-        let time = host.time(now, self.plan.back);
+        // Who is woken for a deadline reads the clock right.
+        let time = host.time(now, false);
         let latest = host.latest;
         let Some(engine) = &mut host.engine else {
             return Ok(());
@@ -584,7 +585,7 @@ impl Simulation {
         } else {
             0
         };
-        if host.idle_wakes > IDLE && !self.plan.back {
+        if host.idle_wakes > IDLE {
             let what = format!("{} is woken again and again for {after:?}", self.name(n));
             return Err((Rule::Busy, what));
         }
@@ -711,14 +712,12 @@ impl Simulation {
             } => {
                 let number = *token as usize;
                 let to = self.ledger.sent.get(number).map_or(0, |s| s.to);
-                let engine = self.hosts[n].engine.as_ref();
-                if engine.is_some_and(|e| e.get().remote(*remote).is_none()) {
-                    // A stranger that gave way is not told of.
-                    self.ledger.forgot(n, to);
-                }
-                let now = self.hosts[n].latest.as_micros();
-                self.ledger
-                    .ended(number, *outcome, now, self.hosts[to].life)
+                let host = &self.hosts[n];
+                let engine = host.engine.as_ref();
+                let info = engine.and_then(|e| e.get().remote(*remote));
+                let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
+                let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
+                self.ledger.ended(number, *outcome, now, remote, life)
             }
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
@@ -730,7 +729,8 @@ impl Simulation {
                 match (what, whom) {
                     (RemoteEvent::Allowed, Some(whom)) => {
                         self.report.sessions += 1;
-                        self.ledger.session(n, whom);
+                        let life = self.hosts[whom].life;
+                        self.ledger.session(n, whom, life);
                     }
                     // Who it was cannot be asked any more: all may be meant.
                     (RemoteEvent::Forgotten, _) => {

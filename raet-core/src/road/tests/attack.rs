@@ -1,6 +1,7 @@
 //! What strangers, replays and misbehaving peers once could do to an engine, and can no longer: each
 //! test is the shortest way to a fault that was found.
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -492,6 +493,38 @@ both! {
         }
         let guests = world.estates[0].stack.remotes().filter(|r| r.address == address(5)).count();
         assert!(guests > 0 && guests <= 4, "{guests}");
+    }
+
+    fn presence_leaves_a_stranger_alone_until_it_has_proven_itself<S>() {
+        let mut world = World::<S>::pair();
+        let now = world.now;
+        world.estates[0].stack.set_presence(now, Some(Presence::default()));
+        let claim = stranger("guest", 9, 9);
+        inject(&mut world, 0, address(5), &claim.request());
+        inject(&mut world, 0, address(5), &claim.ack());
+        world.run(ms(60_000));
+        let asked = claim.request().len() + claim.ack().len();
+        let told = world.log.iter().filter(|(_, p)| p.to == address(5));
+        let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+        assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
+    }
+
+    fn who_was_forgotten_before_it_proved_anything_gets_another_session_id<S>() {
+        let mut world = World::<S>::pair();
+        world.lose = Box::new(|p| p.kind() == (TransactionKind::Allow, PacketKind::Cookie));
+        let mut hellos = Vec::new();
+        for _ in 0..2 {
+            let main = world.connect(1, 0);
+            world.run(ms(100));
+            let hello = (TransactionKind::Allow, PacketKind::Hello);
+            let sent = world.log.iter().find(|(_, p)| p.kind() == hello).expect("it is sent");
+            hellos.push(Frame::parse(&sent.1.bytes).unwrap().head.session);
+            let now = world.now;
+            world.estates[1].stack.forget(now, main).unwrap();
+            world.settle();
+            world.forget_past();
+        }
+        assert!(hellos[0] < hellos[1], "{hellos:?}");
     }
 
     fn strangers_cannot_fill_the_queue_of_answers<S>() {

@@ -144,11 +144,12 @@ both! {
     }
 
     fn strangers_join_both_ways_at_once<S>() {
-        for reversed in [false, true] {
+        for (reversed, mutable) in [(false, true), (true, true), (false, false), (true, false)] {
             let mut world = World::<S>::new();
             for n in 1..=2 {
                 let mut main = config(if (n == 1) == reversed { "zoe" } else { "ann" }, n);
                 main.main = true;
+                main.mutable = mutable;
                 world.add(main);
             }
             world.connect(0, 1);
@@ -157,9 +158,22 @@ both! {
             for n in 0..2 {
                 let remotes: Vec<_> = world.estates[n].stack.remotes().collect();
                 assert_eq!(remotes.len(), 1, "one remote for one estate");
-                assert!(remotes[0].joined && remotes[0].allowed, "{reversed} {n}");
+                assert!(remotes[0].joined && remotes[0].allowed, "{reversed} {mutable} {n}");
             }
         }
+    }
+
+    fn who_is_asked_for_and_joins_meanwhile_is_one_remote<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        let now = world.now;
+        world.estates[1].stack.forget(now, main).unwrap();
+        // Both begin: other as a stranger, main under the number that other had for it.
+        let main = world.connect(1, 0);
+        world.estates[0].stack.join(now, other).unwrap();
+        world.send(1, main, 5, b"by the handle that the host holds");
+        world.run(ms(10_000));
+        assert_eq!(world.estates[1].stack.remotes().count(), 1);
+        assert_eq!(world.outcomes(1), vec![(5, Outcome::Delivered)]);
     }
 
     fn allows_both_ways_at_once_make_one_session<S>() {

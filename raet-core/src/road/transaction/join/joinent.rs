@@ -223,7 +223,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        if !new && !self.config.mutable && self.differs(slot, &claim, false) {
+        // Of one that never said who it is nothing is known that could differ.
+        let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
+        if known && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
         self.check_identity(slot, body)
@@ -247,11 +249,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<(u32, bool), No> {
         let full = No::Silent(Reason::Full);
         if head.destination == 0 {
-            // Our own vacuous join to that address: the two are one remote.
-            let own = self.by_address(from, |r| {
-                matches!(&r.join, Some(Join::Joiner(j)) if j.vacuous) && r.name.is_empty()
-            });
-            if let Some(slot) = self.by_name(&body.name).or(own) {
+            let named = self.by_name(&body.name);
+            if let Some(slot) = named.or_else(|| self.asked_for_at(from)) {
                 let moves = |r: &Remote<C>| !r.proven && r.path.address != from;
                 if self.remotes.at(slot).is_some_and(moves) {
                     self.make_room_at(from);
@@ -273,10 +272,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if stranger || self.by_name(&body.name).is_some() {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
+        if let Some(slot) = self.asked_for_at(from) {
+            self.set_near(slot, head.destination);
+            return Ok((slot, false));
+        }
         self.make_room_at(from);
         self.insert_remote(now, from, Some(head.destination))
             .map(|slot| (slot, true))
             .ok_or(full)
+    }
+
+    /// The remote that the host asked for at this address and that has never said who it is. Who joins
+    /// from there is it: beside another remote of its name it could never join any more.
+    fn asked_for_at(&self, address: SocketAddr) -> Option<u32> {
+        self.by_address(address, |r| r.name.is_empty())
     }
 
     /// Whether these keys are accepted for this role already.
