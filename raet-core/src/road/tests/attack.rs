@@ -137,6 +137,32 @@ both! {
         }
     }
 
+    fn a_repeated_ack_measures_nothing<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 2;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(1000));
+        world.send(1, main, 1, &[7; 3500]);
+        let mut repeated = 0;
+        for _ in 0..40 {
+            world.run(ms(1));
+            let acks = recorded(&world, 0, TransactionKind::Message, PacketKind::Ack);
+            let Some(first) = acks.first() else { continue };
+            let trip = |world: &World<S>| world.estates[1].stack.remote(main).unwrap().round_trip;
+            let before = trip(&world);
+            // The first time it is no repeat.
+            world.deliver(first.clone());
+            assert!(repeated == 0 || trip(&world) == before, "{before:?}, {:?}", trip(&world));
+            repeated += 1;
+        }
+        assert!(repeated > 10, "{repeated}");
+    }
+
     fn a_forged_join_does_not_stop_the_way_back_to_a_peer<S>() {
         // Main wants a session with other, which is down; a stranger claims to be other, just before
         // main would try again.
