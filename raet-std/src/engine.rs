@@ -4,9 +4,9 @@
 //! receives, minds the deadlines, and sends what is left. Nothing is handed from thread to thread
 //! but a wake-up, and that only when the driver would otherwise sleep too long.
 //!
-//! Three locks, always taken in this order and none held while waiting: the keep's, the sender's,
-//! the state's. A signature is checked, a datagram given to the system and a record stored while the
-//! state is free.
+//! Two locks, always taken in this order and none held while waiting: the sender's, the state's. A
+//! signature is checked and a datagram given to the system while the state is free. Records are stored by
+//! a thread of their own (`keep::writer`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -26,7 +26,6 @@ use crate::body::{Body, Message};
 use crate::delivery::{Delivery, Report, Ticket};
 use crate::error::{Closed, ConnectError, SendError};
 use crate::event::{Event, Incoming};
-use crate::keep::Keep;
 use crate::outlet::Outlet;
 use crate::road::SendOptions;
 use crate::socket::{Batch, Socket};
@@ -46,15 +45,13 @@ const LAZY: Duration = Duration::from_millis(250);
 /// For a driver without a deadline. That it wakes then costs nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// After a keep has failed, and between two tries of a socket whose buffer is full.
-const KEEP_RETRY: Duration = Duration::from_secs(1);
+/// Between two tries of a socket whose buffer is full.
 const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
 /// What all handles and the driver of one road share.
 pub(crate) struct Shared {
     state: Mutex<State>,
     sender: Mutex<Sender>,
-    keep: Mutex<Option<Box<dyn Keep>>>,
     pub(crate) socket: Socket,
     /// Checks signatures beside the engine's lock. It draws nothing.
     verifier: NaclSuite,
@@ -85,19 +82,18 @@ impl Shared {
         stack: Stack,
         verifier: NaclSuite,
         (socket, udp): (Socket, UdpSocket),
-        keep: Option<Box<dyn Keep>>,
+        writes: bool,
         trace: Option<Tracer>,
         epoch: Instant,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let state = State::new(stack, keep.is_some());
+        let state = State::new(stack, writes);
         Self {
             state: Mutex::new(state),
             sender: Mutex::new(Sender {
                 udp: Some(udp),
                 outlet: Outlet::new(),
             }),
-            keep: Mutex::new(keep),
             socket,
             verifier,
             trace,
@@ -106,7 +102,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic inside the engine would be a bug of its own; the road goes on as well as it can.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = self.engine_time(Instant::now());
@@ -219,7 +215,6 @@ impl Shared {
     fn rouse(&self, mut state: MutexGuard<'_, State>, busy: bool) {
         let Some(until) = state.asleep else { return };
         let due = busy
-            || !state.records.is_empty()
             || state
                 .stack
                 .poll_timeout()
@@ -233,7 +228,6 @@ impl Shared {
 
     /// What a driver does whenever it is awake, then what it does next.
     pub(crate) fn turn(&self) -> Next {
-        self.store();
         self.enter(|state| {
             let now = state.now;
             state.stack.handle_timeout(now);
@@ -249,9 +243,6 @@ impl Shared {
         {
             return Next::End;
         }
-        if !state.records.is_empty() && state.keep_retry.is_none() {
-            return Next::Again;
-        }
         let due = state
             .stack
             .poll_timeout()
@@ -260,7 +251,7 @@ impl Shared {
             Phase::Lingering(until) => Some(until),
             _ => None,
         };
-        let next = [due, linger, state.keep_retry].into_iter().flatten().min();
+        let next = [due, linger].into_iter().flatten().min();
         let next = match next {
             _ if state.blocked => Some(now + BLOCKED_RETRY),
             // Whoever sends just now wakes the driver for what is left.
@@ -333,34 +324,6 @@ impl Shared {
                 head,
                 verdict,
             });
-        }
-    }
-
-    /// Stores the records that wait, without holding up anything else.
-    fn store(&self) {
-        let mut keep = self.keep.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keep) = keep.as_mut() else { return };
-        loop {
-            let mut state = self.lock();
-            if state.keep_retry.is_some_and(|at| at > Instant::now()) {
-                return;
-            }
-            state.keep_retry = None;
-            let Some(record) = state.records.pop_front() else {
-                return;
-            };
-            drop(state);
-            match keep.store(&record) {
-                Ok(()) => self.enter(|state| {
-                    let now = state.now;
-                    state.stack.handle_stored(now, &record);
-                }),
-                Err(error) => self.enter(|state| {
-                    state.records.push_front(record);
-                    state.keep_retry = Some(Instant::now() + KEEP_RETRY);
-                    state.tell(Event::KeepFailed(error.to_string()));
-                }),
-            }
         }
     }
 
@@ -597,11 +560,22 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .udp = None;
+        self.close(|state| {
+            // After a panic the engine is not asked any more.
+            state.give_up();
+            state.driven_out = true;
+        });
+    }
+
+    /// Notes the end of the driver or of the keep's thread. With the later one the road is closed.
+    pub(crate) fn close(&self, ended: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        // After a panic the engine is not asked any more.
-        state.give_up();
-        state.phase = Phase::Closed;
-        state.release_all();
+        ended(&mut state);
+        if state.driven_out && !state.writes {
+            state.phase = Phase::Closed;
+            state.release_all();
+        }
+        state.keep_work.notify_one();
         wake(state);
     }
 

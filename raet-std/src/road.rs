@@ -1,6 +1,7 @@
 //! The blocking handle, and the thread that drives its road.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -86,17 +87,11 @@ impl Road {
             let _ = waker.wake();
         });
         let shared = builder.build(wake)?;
-        let mut socket =
-            mio::net::UdpSocket::from_std(shared.for_driver().map_err(OpenError::System)?);
-        poller
-            .registry()
-            .register(&mut socket, SOCKET, Interest::READABLE)
-            .map_err(OpenError::System)?;
-        let theirs = Arc::clone(&shared);
-        let driver = thread::Builder::new()
-            .name("raet".to_owned())
-            .spawn(move || drive(&theirs, poller, socket))
-            .map_err(OpenError::System)?;
+        let driver = start(&shared, poller).map_err(|error| {
+            // Its keep is written by a thread already.
+            shared.end();
+            OpenError::System(error)
+        })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,
@@ -363,11 +358,24 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.finish(Duration::ZERO);
         self.join();
+        // Its keep is stored and free for the next one.
+        let _ = block_on(None, |cx| self.shared.poll_closed(cx));
     }
 }
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
+
+fn start(shared: &Arc<Shared>, poller: Poller) -> io::Result<JoinHandle<()>> {
+    let mut socket = mio::net::UdpSocket::from_std(shared.for_driver()?);
+    poller
+        .registry()
+        .register(&mut socket, SOCKET, Interest::READABLE)?;
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("raet".to_owned())
+        .spawn(move || drive(&shared, poller, socket))
+}
 
 fn drive(shared: &Shared, poller: Poller, socket: mio::net::UdpSocket) {
     let _ends = Ends(shared);

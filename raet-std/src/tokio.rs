@@ -52,9 +52,10 @@ impl Road {
         let notify = Arc::new(Notify::new());
         let wake = Arc::clone(&notify);
         let shared = builder.build(Box::new(move || wake.notify_one()))?;
+        let ends = Ends(Arc::clone(&shared));
         let socket = UdpSocket::from_std(shared.for_driver().map_err(OpenError::System)?)
             .map_err(OpenError::System)?;
-        tokio::spawn(drive(Ends(Arc::clone(&shared)), socket, notify));
+        tokio::spawn(drive(ends, socket, notify));
         Ok(Self {
             inner: Arc::new(Inner { shared }),
         })
