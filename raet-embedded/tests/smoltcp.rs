@@ -89,7 +89,7 @@ fn an_idle_board_sleeps() {
         boards.iter().all(|b| b.happened(RemoteEvent::Allowed))
     });
     let before = boards[1].polls;
-    run(&wire, &mut boards, Duration::from_secs(60));
+    run(&wire, &mut boards, Duration::from_mins(1));
     // A wake-up takes two polls, see `Board::poll`; a few frames come in answer to each.
     let polls = boards[1].polls - before;
     assert!(polls < 60, "{polls} polls in an idle minute");

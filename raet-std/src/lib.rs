@@ -50,6 +50,8 @@
 
 mod body;
 mod builder;
+#[cfg(unix)]
+pub mod control;
 mod delivery;
 mod engine;
 mod error;

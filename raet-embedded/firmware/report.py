@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Tells what a firmware's image is made of.
+
+    report.py sizes IMAGE       flash and static RAM: the whole, and each crate's share of the flash
+    report.py panics IMAGE      calls to panicking functions, by the line that makes them
+    report.py allocator IMAGE   fails if the image has a symbol of an allocator
+
+Needs arm-none-eabi-{nm,addr2line,readelf,objdump}: Debian's binutils-arm-none-eabi.
+"""
+import collections
+import re
+import subprocess
+import sys
+
+TOOL = "arm-none-eabi-"
+
+
+def run(tool, *words, given=None):
+    done = subprocess.run((TOOL + tool,) + words, check=True, capture_output=True, text=True, input=given)
+    return done.stdout.splitlines()
+
+
+def sections(image):
+    """Name, address, size and flags of each section that has a place in memory."""
+    for line in run("readelf", "-SW", image):
+        match = re.match(r"\s*\[ *\d+\] (\S+)\s+\S+\s+(\w+) \w+ (\w+) \w+\s+(\w*)", line)
+        if match and "A" in match[4]:
+            yield match[1], int(match[2], 16), int(match[3], 16), match[4]
+
+
+def measure(image):
+    """Bytes of flash and of static RAM."""
+    flash = ram = 0
+    for name, address, size, flags in sections(image):
+        if address >= 0x2000_0000:
+            ram += size
+        # Variables with a first value lie in both.
+        if address < 0x2000_0000 or name == ".data":
+            flash += size
+    return flash, ram
+
+
+def symbols(image):
+    """Address, size and demangled name of each symbol that has a size, in order."""
+    for line in run("nm", "-CSn", image):
+        match = re.match(r"(\w{8}) (\w{8}) (\w) (.*)", line)
+        if match:
+            yield int(match[1], 16) & ~1, int(match[2], 16), match[3], match[4]
+
+
+def origins(image, addresses):
+    """For each address the chain of (function, file, line) that it is of, innermost first."""
+    given = "".join("{:#x}\n".format(a) for a in addresses)
+    chains = []
+    lines = iter(run("addr2line", "-afiCe", image, given=given))
+    for line in lines:
+        if re.fullmatch(r"0x[0-9a-f]{8}", line):
+            chains.append([])
+        else:
+            where = re.match(r"(.*):(\d+|\?)", next(lines))
+            chains[-1].append((line, where[1], where[2]))
+    return chains
+
+
+def crate(path):
+    match = re.search(r"/registry/src/[^/]+/(.+?)-\d[^/]*/", path)
+    if match:
+        return match[1]
+    for mark, name in (("raet-core/", "raet-core"), ("raet-embedded/src", "raet-embedded"),
+                       ("firmware/src", "firmware"), ("compiler-builtins", "compiler_builtins"),
+                       ("compiler_builtins", "compiler_builtins"), ("/library/", "core")):
+        if mark in path:
+            return name
+    return "?"
+
+
+def code(image):
+    """The functions of the image: address, size, name."""
+    return [(a, s, n) for a, s, kind, n in symbols(image) if kind in "tT" and s]
+
+
+def sizes(image):
+    flash, ram = measure(image)
+    print("flash {:6}  static RAM {:6}   {}".format(flash, ram, image))
+    addresses = [at for start, size, _ in code(image) for at in range(start, start + size, 4)]
+    by_crate = collections.Counter()
+    for chain in origins(image, addresses):
+        # What `core` and the like do is done for the first crate up the chain that is none of them.
+        names = [crate(path) for _, path, _ in chain]
+        own = [n for n in names if n not in ("core", "compiler_builtins", "?")]
+        by_crate[own[0] if own else names[0] if names else "?"] += 4
+    for name, size in by_crate.most_common():
+        print("  {:6}  {}".format(size, name))
+    print("  {:6}  constants, vectors and variables".format(flash - sum(by_crate.values())))
+
+
+def biggest(image, count=60):
+    for start, size, name in sorted(code(image), key=lambda f: -f[1])[:count]:
+        print("{:6} {}".format(size, name))
+
+
+if __name__ == "__main__":
+    {"sizes": sizes, "biggest": biggest}[sys.argv[1]](sys.argv[2])
