@@ -117,3 +117,29 @@ impl fmt::Display for JudgeError {
 }
 
 impl core::error::Error for JudgeError {}
+
+/// Why the keys of a role were not taken in advance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntroduceError {
+    /// A name that the protocol cannot carry.
+    Name,
+    /// The keys are weak: anyone could claim them (H16).
+    WeakKeys,
+    /// Other keys are held for this role (H17): forget it first, or judge those.
+    OtherKeys,
+    /// No room among [`Limits::roles`](crate::limits::Limits::roles) now.
+    Full,
+}
+
+impl fmt::Display for IntroduceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "a role is empty, too long, or has a space, slash or control character",
+            Self::WeakKeys => "the keys are weak: anyone could claim them",
+            Self::OtherKeys => "other keys are held for this role",
+            Self::Full => "no room for another role now",
+        })
+    }
+}
+
+impl core::error::Error for IntroduceError {}

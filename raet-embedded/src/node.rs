@@ -29,10 +29,14 @@ pub trait Datagrams {
 
     /// Takes a datagram. One that cannot be sent is lost, as on any network.
     fn send(&mut self, to: SocketAddr, datagram: &[u8]);
+
+    /// Drops what it took and has not sent.
+    fn drop_unsent(&mut self);
 }
 
-/// Datagrams taken in, and made, in one turn: between two turns the network stack has its own.
-const BURST: usize = 8;
+/// How long a socket may be full before what is in it is dropped. A network stack keeps a datagram
+/// for whom it finds no neighbour, and all that lie behind it. The engine sends again what matters.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// After a keep has failed.
 const KEEP_RETRY: Duration = Duration::from_secs(1);
@@ -104,6 +108,8 @@ pub struct Node<'m, S: Storage, K: Keep, C: Crypto = NaclSuite> {
     /// A record that the keep has not taken, and when it is to be tried again.
     unstored: Option<(Record, Instant)>,
     keep_error: Option<K::Error>,
+    /// Since when the socket has been full.
+    full_since: Option<Instant>,
 }
 
 /// Why a node did not start.
@@ -188,6 +194,7 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
             keep,
             unstored: None,
             keep_error: None,
+            full_since: None,
         })
     }
 
@@ -202,41 +209,49 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
         self.keep_error.as_ref()
     }
 
-    /// Takes in what came, does what is due, stores what is to be kept and sends what there is: a
-    /// bounded share of each. Returns when it wants to be called again, if nothing happens before;
-    /// a moment that has passed: at once.
+    /// Takes in a datagram, does what is due, stores what is to be kept and sends a datagram.
+    ///
+    /// Returns when it wants to be called again, if nothing happens before. A moment that has
+    /// passed: at once, after the network stack has had its turn.
     pub fn turn(&mut self, clock: &mut impl Clock, socket: &mut impl Datagrams) -> Instant {
-        let mut more = true;
-        for _ in 0..BURST {
-            let Some((from, len)) = socket.receive(self.packet) else {
-                more = false;
-                break;
-            };
-            if let Some(datagram) = self.packet.get_mut(..len) {
-                self.stack.handle_datagram(clock.now(), from, datagram);
-            }
-        }
+        let came = self.receive(clock, socket);
         self.stack.handle_timeout(clock.now());
         let stored = self.store(clock);
-        for _ in 0..BURST {
-            if !socket.has_room() {
-                break;
-            }
-            let Some(made) = self.stack.poll_transmit(clock.now(), self.packet) else {
-                break;
-            };
-            if let Some(datagram) = self.packet.get(..made.len) {
-                socket.send(made.to, datagram);
-            }
-        }
-        if more {
+        let sent = self.send(clock, socket);
+        if came || sent == Some(Instant::ZERO) {
             return Instant::ZERO;
         }
         let due = self.stack.poll_timeout().map(|timeout| timeout.at);
-        due.into_iter()
-            .chain(stored)
-            .min()
-            .unwrap_or(Instant::NEVER)
+        let due = [due, stored, sent].into_iter().flatten().min();
+        due.unwrap_or(Instant::NEVER)
+    }
+
+    fn receive(&mut self, clock: &mut impl Clock, socket: &mut impl Datagrams) -> bool {
+        let Some((from, len)) = socket.receive(self.packet) else {
+            return false;
+        };
+        if let Some(datagram) = self.packet.get_mut(..len) {
+            self.stack.handle_datagram(clock.now(), from, datagram);
+        }
+        true
+    }
+
+    /// When to try again: at once if a datagram was made, for there may be more.
+    fn send(&mut self, clock: &mut impl Clock, socket: &mut impl Datagrams) -> Option<Instant> {
+        if !socket.has_room() {
+            let now = clock.now();
+            let since = *self.full_since.get_or_insert(now);
+            if now < since + STUCK {
+                return Some(since + STUCK);
+            }
+            socket.drop_unsent();
+        }
+        self.full_since = None;
+        let made = self.stack.poll_transmit(clock.now(), self.packet)?;
+        if let Some(datagram) = self.packet.get(..made.len) {
+            socket.send(made.to, datagram);
+        }
+        Some(Instant::ZERO)
     }
 
     /// Stores the records that wait; when to try again, if the keep fails.

@@ -6,42 +6,33 @@
 
 use core::net::SocketAddr;
 
-use ::smoltcp::iface::{Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
+use ::smoltcp::iface::{Interface, PollIngressSingleResult, SocketHandle, SocketSet};
 use ::smoltcp::phy::Device;
 use ::smoltcp::socket::udp::{self, PacketMetadata};
 use ::smoltcp::time::Instant as NetInstant;
 use ::smoltcp::wire::IpEndpoint;
 use raet_core::crypto::Crypto;
 use raet_core::storage::Storage;
-use raet_core::time::{Duration, Instant};
+use raet_core::time::Instant;
 use raet_core::wire::MAX_PACKET;
 
 use crate::clock::Clock;
 use crate::keep::Keep;
 use crate::node::{Datagrams, Node};
 
-/// Frames taken in by one poll; what is left is due at once.
-const FRAMES: usize = 16;
-
-/// How long a datagram may lie in the socket before it is dropped. smoltcp keeps one for whom it
-/// finds no neighbour for ever, and all that lie behind it. The engine sends again what matters.
-const STUCK: Duration = Duration::from_secs(1);
+/// Frames taken in, and datagrams made, by one poll; what is left is due at once.
+const ROUNDS: usize = 16;
 
 /// Drives a [`Node`] over one UDP socket.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Driver {
     socket: SocketHandle,
-    /// Since when the socket has had this many bytes to send.
-    waiting: Option<(Instant, usize)>,
 }
 
 impl Driver {
     /// A driver for a socket that is bound, and of [`Buffers`] or larger ones.
     pub fn new(socket: SocketHandle) -> Self {
-        Self {
-            socket,
-            waiting: None,
-        }
+        Self { socket }
     }
 
     /// Polls interface and node until neither has anything to do, or has done its share. Returns
@@ -52,7 +43,7 @@ impl Driver {
     ///
     /// As smoltcp does, when the socket set does not hold this driver's UDP socket.
     pub fn poll<S: Storage, K: Keep, C: Crypto, D: Device + ?Sized>(
-        &mut self,
+        &self,
         node: &mut Node<'_, S, K, C>,
         clock: &mut impl Clock,
         interface: &mut Interface,
@@ -60,45 +51,16 @@ impl Driver {
         sockets: &mut SocketSet<'_>,
     ) -> Instant {
         interface.poll_maintenance(net_time(clock.now()));
-        let mut due = Instant::ZERO;
-        for _ in 0..FRAMES {
+        for _ in 0..ROUNDS {
             let came = interface.poll_ingress_single(net_time(clock.now()), device, sockets);
-            due = node.turn(clock, &mut Socket(sockets.get_mut(self.socket)));
-            let went = interface.poll_egress(net_time(clock.now()), device, sockets);
-            let idle = came == PollIngressSingleResult::None && went == PollResult::None;
-            if idle {
-                let stuck = self.give_up_stuck(clock.now(), sockets);
+            let due = node.turn(clock, &mut Socket(sockets.get_mut(self.socket)));
+            interface.poll_egress(net_time(clock.now()), device, sockets);
+            if came == PollIngressSingleResult::None && due != Instant::ZERO {
                 let net = interface.poll_at(net_time(clock.now()), sockets);
-                let net = net.map_or(Instant::NEVER, from_net_time);
-                return due.min(net).min(stuck);
+                return due.min(net.map_or(Instant::NEVER, from_net_time));
             }
         }
-        due.min(clock.now())
-    }
-
-    /// Drops what lies in the socket for too long; when that would be.
-    fn give_up_stuck(&mut self, now: Instant, sockets: &mut SocketSet<'_>) -> Instant {
-        let socket = sockets.get_mut::<udp::Socket<'_>>(self.socket);
-        let queued = socket.send_queue();
-        match self.waiting {
-            _ if queued == 0 => self.waiting = None,
-            Some((since, before)) if before == queued => {
-                if now < since + STUCK {
-                    return since + STUCK;
-                }
-                // The one way to empty it. It takes what came with it, which polling has emptied.
-                let endpoint = socket.endpoint();
-                socket.close();
-                // It was bound to this very endpoint.
-                let _ = socket.bind(endpoint);
-                self.waiting = None;
-            }
-            _ => {
-                self.waiting = Some((now, queued));
-                return now + STUCK;
-            }
-        }
-        Instant::NEVER
+        Instant::ZERO
     }
 }
 
@@ -169,6 +131,14 @@ impl Datagrams for Socket<'_, '_> {
         let SocketAddr::V4(to) = to else { return };
         // An address that nothing can be sent to loses it.
         let _ = self.0.send_slice(datagram, IpEndpoint::from(to));
+    }
+
+    fn drop_unsent(&mut self) {
+        // The one way to empty it. What came is dropped too, and comes again.
+        let endpoint = self.0.endpoint();
+        self.0.close();
+        // It was bound to this very endpoint.
+        let _ = self.0.bind(endpoint);
     }
 }
 

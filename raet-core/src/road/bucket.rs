@@ -1,8 +1,11 @@
 //! A token bucket: what anyone can make us do without proof is limited (hardening: H10, H15).
 
+use core::hash::{Hash, Hasher};
+
 use crate::time::{Duration, Instant};
 
 /// A token bucket: so many at once, then one in each interval.
+#[derive(Clone)]
 pub(crate) struct Bucket {
     full: u32,
     tokens: u32,
@@ -33,6 +36,14 @@ impl Bucket {
             };
         }
         self.tokens > 0
+    }
+
+    /// What decides the answers to come: a full one forgets when it was filled.
+    pub(crate) fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tokens.hash(state);
+        if self.tokens < self.full {
+            self.filled.hash(state);
+        }
     }
 
     /// Takes one; false if none was left.

@@ -36,6 +36,7 @@ pub(crate) fn address_bytes(address: SocketAddr) -> [u8; 22] {
 }
 
 /// The way to a remote.
+#[derive(Clone, Hash)]
 pub(crate) struct Path {
     pub(crate) address: SocketAddr,
     pub(crate) trip: RoundTrip,
@@ -55,7 +56,7 @@ impl Path {
 
 /// A running estimate of the round trip (RFC 6298, section 2), in microseconds. Only packets that
 /// were sent once are measured (Karn), so a sample is never of the wrong copy.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct RoundTrip {
     /// Zero: nothing measured yet.
     smoothed: u32,

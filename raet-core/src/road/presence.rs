@@ -225,6 +225,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         life.reaped = false;
         if life.up != Some(true) {
             life.up = Some(true);
+            life.since = now;
             self.tell(slot, RemoteEvent::Came);
         }
         // A request that is on its way has its answer; its ack changes nothing more.

@@ -269,6 +269,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &self.config.name
     }
 
+    /// The role whose keys this estate bears.
+    pub fn role(&self) -> &Name {
+        &self.config.role
+    }
+
     /// This estate's public keys, as its peers see them.
     pub fn public_keys(&self) -> PublicKeys {
         self.public

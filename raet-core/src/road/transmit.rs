@@ -156,7 +156,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.next_answer += 1;
         let mut nonce = [0; 24];
         let (life, number) = nonce.split_at_mut(16);
-        life.copy_from_slice(&self.life);
+        life.copy_from_slice(&remote.names_begin(&self.life));
         number.copy_from_slice(&(remote.next_answer | 1 << 63).to_be_bytes());
         Some(nonce)
     }

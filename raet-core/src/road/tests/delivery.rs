@@ -36,6 +36,23 @@ fn send_with<S: Storage>(
 }
 
 both! {
+    fn a_message_to_who_was_forgotten_and_came_back_is_not_taken_for_an_older_one<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.send(0, other, 1, b"before");
+        world.run(ms(100));
+        let now = world.now;
+        world.estates[0].stack.forget(now, other).unwrap();
+        world.send(1, main, 2, b"it is told unjoined, and joins again");
+        world.run(ms(20_000));
+        let other = world.estates[0].stack.find("other").expect("it came back");
+        world.send(0, other, 3, b"after");
+        world.run(ms(1000));
+        let bodies: Vec<_> = world.estates[1].messages.iter().map(|(_, body)| &body[..]).collect();
+        assert_eq!(bodies, [&b"before"[..], b"after"]);
+        let delivered = Outcome::Delivered;
+        assert_eq!(world.outcomes(0), vec![(1, delivered), (3, delivered)]);
+    }
+
     fn done_comes_when_the_application_has_taken_it<S>() {
         let (mut world, _, main) = World::<S>::allowed();
         world.estates[0].deaf = true;

@@ -38,6 +38,7 @@ use crate::wire::{BodyKind, CoatKind, Flags, Head, PacketKind, TransactionKind};
 const FILLER: [u8; 64] = [b'0'; 64];
 
 /// An open allow, either role.
+#[derive(Clone, Hash)]
 pub(crate) struct Handshake<C: Crypto> {
     pub(crate) ti: u32,
     /// The initiator's session id, in all packets of this allow.
@@ -46,24 +47,22 @@ pub(crate) struct Handshake<C: Crypto> {
     /// Everything random about it is drawn under this number.
     attempt: u32,
     pub(crate) clock: Clock,
-    stage: Stage<C>,
+    stage: Stage<C::SecretKey, C::BoxKey>,
     /// The packet to send: its body, and its signature once that was made.
     pub(crate) body: heapless::Vec<u8, { Initiate::LEN }>,
     pub(crate) signature: Option<[u8; 64]>,
 }
 
 /// How far an allow has come; each stage owns just what the next packet needs.
-enum Stage<C: Crypto> {
+#[derive(Clone, Hash)]
+enum Stage<S, B> {
     /// Allower: hello is out. `hello` is the key between our short and their long key.
-    Hello {
-        short: C::SecretKey,
-        hello: C::BoxKey,
-    },
+    Hello { short: S, hello: B },
     /// Allower: initiate is out. `session` is the key between the short keys.
-    Initiate { session: C::BoxKey },
+    Initiate { session: B },
     /// Allowent: cookie is out.
     Cookie {
-        short: C::SecretKey,
+        short: S,
         far_short: [u8; 32],
         cookie: [u8; 24],
     },
@@ -86,7 +85,7 @@ impl<C: Crypto> Handshake<C> {
     }
 
     /// The next packet: its body is written anew, its clock starts over.
-    fn advance(&mut self, stage: Stage<C>, pace: &Pace) {
+    fn advance(&mut self, stage: Stage<C::SecretKey, C::BoxKey>, pace: &Pace) {
         self.stage = stage;
         self.body.clear();
         self.signature = None;

@@ -5,6 +5,7 @@ use crate::time::{Duration, Instant};
 
 /// Ends after a timeout that is never extended; repeats its last packet at growing intervals. An
 /// interval starts when the packet leaves, so a blocked socket makes nothing pile up.
+#[derive(Clone, Hash)]
 pub(crate) struct Clock {
     ends: Instant,
     redo: Instant,
@@ -14,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 /// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Span(u32);
 
 impl Span {
@@ -67,6 +68,15 @@ impl Clock {
     pub(crate) fn again(&mut self) {
         self.send = true;
         self.redo = Instant::NEVER;
+    }
+
+    /// The peer waits for a person: the last packet goes out again after `interval`, and only then
+    /// does the time run again in which there must be an answer.
+    pub(crate) fn hold(&mut self, now: Instant, interval: Duration, pace: &Pace) {
+        self.wait(now, interval);
+        if self.ends != Instant::NEVER {
+            self.ends = now + interval + pace.timeout;
+        }
     }
 
     /// The peer asks for patience: the last packet goes out again after `interval`, not sooner.

@@ -44,14 +44,16 @@ pub struct Message<'a> {
 }
 
 /// A message on its way in.
+#[derive(Clone, Hash)]
 pub(crate) struct Incoming {
     remote: u32,
     /// Of its first packet: what the answers go by.
     head: Head,
-    body: BodyId,
+    pub(crate) body: BodyId,
     state: State,
 }
 
+#[derive(Clone, Hash)]
 enum State {
     /// Segments are missing.
     Partial(Assembly),

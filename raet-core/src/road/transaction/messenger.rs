@@ -45,7 +45,7 @@ pub(crate) mod no {
 }
 
 /// How a message is to be sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SendOptions {
     /// What the body is. One of json or msgpack must be a mapping (road-wire: Body).
     pub body: BodyKind,
@@ -71,12 +71,13 @@ impl Default for SendOptions {
 }
 
 /// A message on its way out.
+#[derive(Clone, Hash)]
 pub(crate) struct Outgoing<C: Crypto> {
     /// Its slot among the remotes, while it is not ended.
     remote: u32,
     remote_id: Handle,
     options: SendOptions,
-    body: BodyId,
+    pub(crate) body: BodyId,
     len: usize,
     /// Its name, once it was begun.
     number: u64,
@@ -96,6 +97,7 @@ impl<C: Crypto> Outgoing<C> {
     }
 }
 
+#[derive(Clone, Hash)]
 enum State {
     /// For a session, or for room in the window.
     Waiting,
@@ -104,6 +106,7 @@ enum State {
 }
 
 /// A message that was begun in this session.
+#[derive(Clone, Hash)]
 struct Flight {
     ti: u32,
     si: u32,
@@ -501,6 +504,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.set_due_out(out);
         }
         self.settle(slot);
+    }
+
+    /// How one message ended, out of turn: no event tells it again. `None`: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When its outcome was taken already.
+    pub fn outcome(&mut self, message: MessageId) -> Result<Option<Outcome>, Gone> {
+        let held = self.outbox.get(message.0).ok_or(Gone)?;
+        let State::Ended(outcome) = held.state else {
+            return Ok(None);
+        };
+        self.outbox.unlink(&mut self.ended, message.0.slot());
+        self.outbox.remove(message.0);
+        Ok(Some(outcome))
     }
 
     pub(crate) fn poll_outcome(&mut self) -> Option<Event> {

@@ -15,7 +15,7 @@ use super::{
 /// What a head says, apart from the lengths of packet, head and foot, which the bytes decide.
 ///
 /// The version is always 0. A field at its default is not sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Head {
     /// `hk`: how this head is written.
     pub kind: HeadKind,

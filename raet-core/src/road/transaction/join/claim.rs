@@ -53,13 +53,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature.
+    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature;
+    /// of a remote that is only an address yet, everything is.
     pub(super) fn differs(&self, slot: u32, claim: &Claimed<'_>, new_far: bool) -> bool {
         let Some(remote) = self.remotes.at(slot) else {
             return true;
         };
         let body = claim.body;
         let role = self.role_of(slot);
+        if remote.name.is_empty() {
+            return claim.from.is_some_and(|from| from != remote.path.address);
+        }
         remote.name != body.name
             || remote.main != (body.mode & 1 == 1)
             || remote.kind != body.kind

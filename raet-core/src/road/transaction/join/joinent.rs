@@ -1,7 +1,7 @@
 //! A join begun by a peer.
 
 use super::claim::Claimed;
-use super::{Join, Joinent};
+use super::{Join, Joinent, Standing};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
@@ -132,6 +132,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let verdict = match (slot, judged) {
             (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
+                let standing = if pended {
+                    Standing::Pended
+                } else {
+                    Standing::Taken
+                };
                 let Some(remote) = self.remotes.at_mut(slot) else {
                     return (None, Verdict::Taken);
                 };
@@ -143,7 +148,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     vacuous: head.destination == 0,
                     far: head.source,
                     address: from,
-                    pended,
+                    standing,
                     clock: Clock::start(now, &self.config.timers.joinent),
                 }));
                 if pended {

@@ -12,6 +12,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
+#[derive(Clone, Hash)]
 pub(super) struct Assembly {
     pub(super) shape: Shape,
     /// Segments that have come.

@@ -63,7 +63,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             seal(
                 &self.suite,
                 &session.key,
-                &self.life,
+                &remote.names_begin(&self.life),
                 message,
                 &mut self.bodies,
             );
