@@ -22,6 +22,7 @@ use raet_core::config::{Presence, Trust};
 use raet_core::crypto::Secrets;
 use raet_core::event::RemoteEvent;
 use raet_core::keep::{MemoryKeep, Record};
+use raet_std::keep::Kept;
 use raet_std::{Body, Event, Incoming, Keep, Road, Shutdown};
 use raet_tests::interop::{self, Peer, Python, is};
 use raet_tests::live::lossy;
@@ -520,14 +521,20 @@ impl RustMain {
 struct SharedKeep(Arc<Mutex<MemoryKeep>>);
 
 impl Keep for SharedKeep {
-    fn load(&mut self) -> std::io::Result<Vec<Record>> {
+    fn load(&mut self) -> std::io::Result<Kept> {
         let keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(keep.records().collect())
+        Ok(Kept {
+            identity: None,
+            records: keep.records().collect(),
+        })
     }
 
-    fn store(&mut self, record: &Record) -> std::io::Result<()> {
+    fn store(&mut self, records: &[Record]) -> std::io::Result<()> {
         let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keep.store(record.clone());
+        records
+            .iter()
+            .cloned()
+            .for_each(|record| keep.store(record));
         Ok(())
     }
 }
