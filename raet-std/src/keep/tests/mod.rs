@@ -123,9 +123,10 @@ impl Platter {
             if inode.bytes != inode.durable {
                 let len = inode.bytes.len();
                 // What was added to can lose what was added; what was cut, all.
-                let sure = match inode.bytes.starts_with(&inode.durable) {
-                    true => inode.durable.len(),
-                    false => 0,
+                let sure = if inode.bytes.starts_with(&inode.durable) {
+                    inode.durable.len()
+                } else {
+                    0
                 };
                 match random.below(4) {
                     0 => inode.bytes.clone_from(&inode.durable),
