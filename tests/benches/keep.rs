@@ -159,6 +159,11 @@ impl Peer {
 fn fill(folder: &TempDir) {
     open(Some(folder)).shutdown(&Shutdown::NOW);
     let mut keep = FileKeep::open(folder.path(), KeepOptions::default()).expect("a good keep");
+    let estate = keep.records().into_iter().find_map(|record| match record {
+        Record::Estate(estate) => Some(estate.sessions),
+        _ => None,
+    });
+    let session = estate.expect("ids were reserved");
     let suite = NaclSuite::new(&[0; 32]);
     let mut records = Vec::new();
     for n in 1..=KEPT {
@@ -182,7 +187,7 @@ fn fill(folder: &TempDir) {
             kind: 0,
             joined: true,
             proven: true,
-            session: 1,
+            session,
         }));
     }
     keep.store(&records).expect("room on the disk");

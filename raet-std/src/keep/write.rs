@@ -121,29 +121,25 @@ impl FileKeep {
         &mut self,
         files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>,
     ) -> Result<(), KeepError> {
-        let mut names = Vec::new();
+        let (mut written, mut names) = (Vec::new(), Vec::new());
         for (path, bytes) in files {
             let mut unfinished = path.clone().into_os_string();
             unfinished.push(UNFINISHED);
-            let unfinished = PathBuf::from(unfinished);
-            let bytes = Zeroizing::new(bytes);
-            self.files
-                .write(&unfinished, &bytes)
-                .map_err(KeepError::io(&unfinished))?;
-            names.push((unfinished, path));
+            written.push((PathBuf::from(unfinished), Zeroizing::new(bytes)));
+            names.push(path);
         }
-        for (unfinished, path) in &names {
+        let Some(folder) = names.first().and_then(|path| path.parent()) else {
+            return Ok(());
+        };
+        self.files.write(&written).map_err(KeepError::io(folder))?;
+        for ((unfinished, _), path) in written.iter().zip(&names) {
             self.files
                 .rename(unfinished, path)
                 .map_err(KeepError::io(path))?;
         }
-        match names.first().and_then(|(_, path)| path.parent()) {
-            Some(folder) => self
-                .files
-                .sync_folder(folder)
-                .map_err(KeepError::io(folder)),
-            None => Ok(()),
-        }
+        self.files
+            .sync_folder(folder)
+            .map_err(KeepError::io(folder))
     }
 
     pub(super) fn remove_files<'a>(
