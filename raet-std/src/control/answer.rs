@@ -142,6 +142,8 @@ fn roles(road: &Shared, folder: Option<&Path>) -> Vec<RoleReport> {
         .unwrap_or_default();
     let mut roles: Vec<_> = roles
         .into_iter()
+        // Of a kept remote whose role was lost only the role's name is known.
+        .filter(|role| role.keys.verify != [0; 32])
         .map(|role| {
             let name = role.name.as_str();
             let known = kept.remove(name);

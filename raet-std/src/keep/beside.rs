@@ -79,7 +79,8 @@ pub(super) fn log_path(root: &Path) -> PathBuf {
 pub(super) struct Told {
     pub(super) remotes: HashMap<String, RemoteLine>,
     pub(super) roles: HashMap<String, RoleLine>,
-    pub(super) lines: usize,
+    /// How many there are; `None`: there is no log.
+    pub(super) lines: Option<usize>,
     /// Something in it could not be read. What was there may be missing.
     pub(super) damaged: bool,
 }
@@ -87,11 +88,12 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut told = Self::default();
+        let mut count = 0;
         for line in bytes.split(|&byte| byte == b'\n') {
             if line.is_empty() {
                 continue;
             }
-            told.lines += 1;
+            count += 1;
             match decode(line) {
                 Some(Line::Remote(line)) => {
                     told.remotes.insert(line.name.clone(), line);
@@ -108,6 +110,7 @@ impl Told {
                 None => told.damaged = true,
             }
         }
+        told.lines = Some(count);
         told
     }
 }
