@@ -94,6 +94,7 @@ both! {
         world.add(other);
         world.connect(1, 0);
         world.run(ms(1000));
+        assert_eq!(world.happened(0), vec![RemoteEvent::Pending { here: false }]);
         assert_eq!(world.happened(1), vec![RemoteEvent::Pending { here: true }]);
         judge(&mut world, 1, "main", Status::Accepted);
         world.run(ms(100));

@@ -55,6 +55,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Pend => {
                 // Its person decides; it asks again when it can go on.
+                self.tell(slot, RemoteEvent::Pending { here: false });
                 let wait = self.config.timers.pend_redo;
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                     j.clock.wait(now, wait);
