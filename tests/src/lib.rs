@@ -4,6 +4,7 @@ pub mod bench;
 pub mod interop;
 pub mod live;
 pub mod puppet;
+pub mod matrix;
 pub mod replay;
 pub mod scale;
 pub mod scripted;

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, address, config, name, secrets};
+use super::world::{Packet, World, address, config, name, secrets};
 use crate::config::{Presence, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::{IntroduceError, JudgeError};
@@ -235,6 +235,28 @@ both! {
         assert_eq!(world.outcomes(1), vec![]);
     }
 
+    fn a_join_that_fails_changes_nothing_of_one_that_is_complete<S>() {
+        let mut world = World::<S>::pair();
+        let allow = |p: &Packet| p.kind().0 == TransactionKind::Allow;
+        world.lose = std::boxed::Box::new(move |p| allow(p));
+        world.connect(1, 0);
+        world.run(ms(200));
+        let id = world.estates[0].stack.find("other").unwrap();
+        let held = world.estates[0].stack.remote(id).unwrap();
+        assert!(held.joined && !held.proven);
+        // Somebody else with the same public credentials asks, and never acks.
+        world.add(config("other", 2));
+        world.lose = std::boxed::Box::new(move |p| allow(p) || p.to == address(2));
+        world.connect(2, 0);
+        world.run(ms(100));
+        let now = world.estates[0].stack.remote(id).unwrap();
+        assert_eq!((now.address, now.far), (address(1), held.far));
+        world.lose = std::boxed::Box::new(|p| p.from == address(2) || p.to == address(2));
+        world.run(ms(3000));
+        let now = world.estates[0].stack.remote(id).unwrap();
+        assert!(now.allowed && now.address == address(1) && now.far == held.far);
+    }
+
     fn a_joiner_may_wait_for_a_person_too<S>() {
         let mut world = World::<S>::new();
         let mut main = config("main", 1);
@@ -245,6 +267,7 @@ both! {
         world.add(other);
         world.connect(1, 0);
         world.run(ms(1000));
+        assert_eq!(world.happened(0), vec![RemoteEvent::Pending { here: false }]);
         assert_eq!(world.happened(1), vec![RemoteEvent::Pending { here: true }]);
         judge(&mut world, 1, "main", Status::Accepted);
         world.run(ms(100));

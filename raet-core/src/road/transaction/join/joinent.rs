@@ -55,6 +55,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Pend => {
                 // Its person decides; it acks when it can go on.
+                self.tell(slot, RemoteEvent::Pending { here: false });
                 let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                     j.clock.extend(now, wait, &pace);

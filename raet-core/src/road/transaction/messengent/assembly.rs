@@ -60,6 +60,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.came == assembly.shape.count() {
             return self.finish_assembly(slot, incoming);
         }
+        // A mere copy, doubled by the network: an answer to it would have a 0.6.8 sender go back and send
+        // its burst again, and each such copy another. If the answer was lost, our clock repeats it.
+        if !fresh && !head.flags.contains(Flags::AGAIN) {
+            self.set_due_in(incoming);
+            return Verdict::Repeated;
+        }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
         let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
         assembly.interval = patience;
