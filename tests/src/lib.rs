@@ -3,8 +3,8 @@
 pub mod bench;
 pub mod interop;
 pub mod live;
-pub mod puppet;
 pub mod matrix;
+pub mod puppet;
 pub mod replay;
 pub mod scale;
 pub mod scripted;

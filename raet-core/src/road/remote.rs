@@ -134,6 +134,8 @@ pub(crate) struct Candidate {
     /// role, as long as no others were offered since. Every remote has room for a candidate, so it
     /// is a small one.
     pub(crate) keys: Option<NonZeroU32>,
+    /// An allow of ours was begun over it.
+    pub(crate) greeted: bool,
     pub(crate) expires: Instant,
 }
 

@@ -86,12 +86,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
-    let profile = arguments.profile.as_str();
-    eprintln!("{violation}");
-    eprintln!(
-        "  again: cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {} --trace",
-        violation.seed
-    );
+    let again = run::again(arguments.profile.profile(), violation.seed);
+    eprintln!("{violation}\n  again: {again}");
     ExitCode::FAILURE
 }
 

@@ -155,6 +155,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: body.kind,
             vacuous: claim.vacuous,
             keys: brought,
+            greeted: false,
             expires,
         });
         self.make_room_for_candidate(address);

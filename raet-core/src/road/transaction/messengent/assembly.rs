@@ -5,7 +5,7 @@ use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::messenger::{no, set_bit};
+use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Segment);
         };
         if assembly.came == assembly.shape.count() {
-            return self.finish_assembly(slot, incoming);
+            return self.finish_assembly(now, slot, incoming);
         }
         // A mere copy, doubled by the network: an answer to it would have a 0.6.8 sender go back and send
         // its burst again, and each such copy another. If the answer was lost, our clock repeats it.
@@ -83,7 +83,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    pub(super) fn finish_assembly(&mut self, slot: u32, incoming: u32) -> Verdict {
+    pub(super) fn finish_assembly(&mut self, now: Instant, slot: u32, incoming: u32) -> Verdict {
         let Some(held) = self.inbox.at(incoming) else {
             return self.stats.drop(Reason::Segment);
         };
@@ -98,11 +98,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             .get_mut(..coat_len)
             .unwrap_or(&mut []);
         let Some((range, name)) = open_coat(&self.suite, session, &head, coat) else {
-            if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
-                self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
-            }
             self.drop_incoming(incoming, false);
-            return self.stats.drop(Reason::Coat);
+            return self.refuse_coat(now, slot, &head);
         };
         self.pin(slot, &head, range.len());
         if let Some(verdict) = self.known_by_name(slot, &head, name) {
