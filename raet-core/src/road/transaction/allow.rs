@@ -57,10 +57,7 @@ pub(crate) struct Handshake<C: Crypto> {
 #[derive(Clone, Hash)]
 enum Stage<S, B> {
     /// Allower: hello is out. `hello` is the key between our short and their long key.
-    Hello {
-        short: S,
-        hello: B,
-    },
+    Hello { short: S, hello: B },
     /// Allower: initiate is out. `session` is the key between the short keys.
     Initiate { session: B },
     /// Allowent: cookie is out.
@@ -155,6 +152,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             least,
         });
         remote.sid = next_id(remote.sid);
+        // Asked in the session before: this one takes no answer to it, and answers it.
+        remote.alive = None;
         let news = !remote.proven || vacuous || !at_or_after(remote.recorded_sid, remote.sid);
         self.set_proven(slot);
         if news {

@@ -217,13 +217,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
         self.settle_race(now, slot, vacuous, body)?;
+        if !vacuous {
+            self.set_near(slot, head.destination);
+        }
         let claim = Claimed {
             from: Some(from),
             far: head.source,
             vacuous,
             body,
         };
-        if !new && !self.config.mutable && self.differs(slot, &claim, false) {
+        // Nothing is known yet of one that has no name.
+        let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
+        if known && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
         self.check_identity(slot, body)
@@ -246,11 +251,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         body: &JoinBody,
     ) -> Result<(u32, bool), No> {
         let full = No::Silent(Reason::Full);
+        // Whoever our host reaches for at that address, whether or not it was refused meanwhile: the
+        // two are one remote.
+        let own = self.by_address(from, |r| r.name.is_empty());
         if head.destination == 0 {
-            // Our own vacuous join to that address: the two are one remote.
-            let own = self.by_address(from, |r| {
-                matches!(&r.join, Some(Join::Joiner(j)) if j.vacuous) && r.name.is_empty()
-            });
             if let Some(slot) = self.by_name(&body.name).or(own) {
                 let moves = |r: &Remote<C>| !r.proven && r.path.address != from;
                 if self.remotes.at(slot).is_some_and(moves) {
@@ -272,6 +276,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let stranger = !self.config.main && !self.is_accepted(body);
         if stranger || self.by_name(&body.name).is_some() {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
+        }
+        if let Some(slot) = own {
+            return Ok((slot, false));
         }
         self.make_room_at(from);
         self.insert_remote(now, from, Some(head.destination))
