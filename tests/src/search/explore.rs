@@ -32,16 +32,13 @@ impl fmt::Display for Report {
         write!(
             f,
             "{}: k = {}, crashes = {}: {} states, {} acts, {} ends, longest run {}",
-            self.name,
-            self.faults,
-            self.crashes,
-            self.states,
-            self.acts,
-            self.ends,
-            self.longest
+            self.name, self.faults, self.crashes, self.states, self.acts, self.ends, self.longest
         )
     }
 }
+
+/// A run of more acts than this has no end.
+const LONGEST: usize = 300;
 
 /// Tries everything that can happen in a scenario.
 ///
@@ -93,10 +90,22 @@ impl Search<'_> {
                 return Ok(());
             }
         }
+        // A run that leads to ever new states, as with ids that only grow, does not end either.
+        if self.run.len() > LONGEST {
+            return Err(format!("more than {LONGEST} acts, and no end"));
+        }
         self.report.states += 1;
+        if std::env::var("P").is_ok() && self.report.states % 50000 == 0 {
+            eprintln!(
+                "{} {} depth {}",
+                self.scenario.name,
+                self.report.states,
+                self.run.len()
+            );
+        }
         self.report.longest = self.report.longest.max(self.run.len());
         let acts = state.acts(self.scenario);
-        if !acts.iter().any(|act| state.is_free(*act)) {
+        if !acts.iter().any(|act| state.is_free(self.scenario, *act)) {
             self.report.ends += 1;
             state.check_rest(self.scenario)?;
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use raet_core::config::{Config, Trust};
 use raet_core::crypto::Secrets;
@@ -62,6 +63,7 @@ fn stack<S: Storage>(
     let secrets = Secrets::new(&[number + 1; 32], &[number + 101; 32]);
     let mut config = Config::new(name(text).expect("a name"), secrets);
     config.main = number == 0 || scenario.both_main;
+    config.mutable = scenario.mutable;
     config.trust = Trust::Once;
     let suite = Weak::new(&[10 * number + life + 1; 32]);
     RoadStack::new(now, config, S::LIMITS, suite, records).expect("settings and records agree")
@@ -105,17 +107,25 @@ impl<S: Storage> Node<S> {
             .handle_datagram(self.now, address(1 - self.number), &mut bytes);
     }
 
-    /// Whether it has a deadline.
-    pub(super) fn has_deadline(&self) -> bool {
-        self.stack.poll_timeout().is_some()
+    /// How long it is until its next deadline.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        let timeout = self.stack.poll_timeout()?;
+        Some(timeout.at.since(self.now))
     }
 
-    /// Its clock runs to its next deadline.
+    /// Time passes for it, its next deadline at most.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// Its deadline has come.
     pub(super) fn tick(&mut self) {
-        if let Some(timeout) = self.stack.poll_timeout() {
-            self.now = timeout.at;
-            self.stack.handle_timeout(self.now);
-        }
+        self.stack.handle_timeout(self.now);
+    }
+
+    /// Whether it would do something at once, were its keep and its application not slow.
+    pub(super) fn is_idle(&self, scenario: &Scenario) -> bool {
+        !self.has_unsaved() && !self.has_message() && self.next_command(scenario).is_none()
     }
 
     /// The command that it would carry out next, if it can.
@@ -289,6 +299,10 @@ impl<S: Storage> Node<S> {
     }
 }
 
+/// Nothing asks how long ago it was what was longer ago than a minute: round trips are measured up to that,
+/// partial messages and buckets last no longer.
+const PAST: u64 = 60_000_000;
+
 /// Hashes moments relative to one of them: they are told from all other numbers by their size.
 struct Relative {
     now: u64,
@@ -302,7 +316,13 @@ impl Hasher for Relative {
 
     fn write_u64(&mut self, number: u64) {
         let is_moment = number >> 48 == EPOCH >> 48;
-        let relative = number.wrapping_sub(if is_moment { self.now } else { 0 });
+        let relative = if !is_moment {
+            number
+        } else if number + PAST < self.now {
+            0
+        } else {
+            number + PAST - self.now
+        };
         self.inner.write_u64(relative);
         self.inner.write_u8(u8::from(is_moment));
     }

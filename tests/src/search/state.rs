@@ -100,8 +100,7 @@ impl<S: Storage> State<S> {
     pub fn acts(&self, scenario: &Scenario) -> Vec<Act> {
         let mut acts = Vec::new();
         // Datagrams are in order, so those that are the same are neighbours.
-        let different =
-            (0..self.air.len()).filter(|i| *i == 0 || self.air[*i] != self.air[*i - 1]);
+        let different = (0..self.air.len()).filter(|i| *i == 0 || self.air[*i] != self.air[*i - 1]);
         acts.extend(different.clone().map(Act::Deliver));
         for n in 0..2 {
             let node = &self.nodes[n];
@@ -114,7 +113,7 @@ impl<S: Storage> State<S> {
             if node.has_message() {
                 acts.push(Act::Take(n));
             }
-            if node.has_deadline() && (self.air.is_empty() || self.faults > 0) {
+            if node.wait().is_some() && (self.faults > 0 || self.is_time(scenario, n)) {
                 acts.push(Act::Tick(n));
             }
             if self.crashes > 0 {
@@ -128,10 +127,17 @@ impl<S: Storage> State<S> {
         acts
     }
 
+    /// Whether nothing else can happen before the next deadline of this estate.
+    fn is_time(&self, scenario: &Scenario, n: usize) -> bool {
+        let [own, other] = [n, 1 - n].map(|n| self.nodes[n].wait());
+        let first = other.is_none_or(|other| own.is_some_and(|own| own <= other));
+        first && self.air.is_empty() && self.nodes.iter().all(|node| node.is_idle(scenario))
+    }
+
     /// Whether an act costs nothing here.
-    pub fn is_free(&self, act: Act) -> bool {
+    pub fn is_free(&self, scenario: &Scenario, act: Act) -> bool {
         match act {
-            Act::Tick(_) => self.air.is_empty(),
+            Act::Tick(n) => self.is_time(scenario, n),
             Act::Double(_) | Act::Lose(_) | Act::Crash(_) => false,
             _ => true,
         }
@@ -144,7 +150,8 @@ impl<S: Storage> State<S> {
     /// When it breaks a rule.
     pub fn apply(&self, scenario: &Scenario, act: Act) -> Result<Self, String> {
         let mut next = self.clone();
-        if !self.is_free(act) {
+        let free = self.is_free(scenario, act);
+        if !free {
             match act {
                 Act::Crash(_) => next.crashes -= 1,
                 _ => next.faults -= 1,
@@ -166,10 +173,17 @@ impl<S: Storage> State<S> {
                     Ok(())
                 })?;
             }
-            Act::Tick(n) => next.step(scenario, n, |node, _| {
-                node.tick();
-                Ok(())
-            })?,
+            Act::Tick(n) => {
+                let wait = self.nodes[n].wait().unwrap_or_default();
+                if free {
+                    next.change(1 - n, |node| node.pass(wait));
+                }
+                next.step(scenario, n, |node, _| {
+                    node.pass(wait);
+                    node.tick();
+                    Ok(())
+                })?;
+            }
             Act::Command(n) => {
                 let mut sent = None;
                 next.step(scenario, n, |node, _| {
@@ -307,7 +321,7 @@ impl<S: Storage> State<S> {
     fn settle(mut self, scenario: &Scenario) -> Result<Self, String> {
         for _ in 0..1000 {
             let acts = self.acts(scenario);
-            let Some(act) = acts.into_iter().find(|act| self.is_free(*act)) else {
+            let Some(act) = acts.into_iter().find(|act| self.is_free(scenario, *act)) else {
                 return Ok(self);
             };
             self = self.apply(scenario, act)?;
