@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod interop;
 pub mod live;
+pub mod model;
 pub mod replay;
 pub mod scripted;
 pub mod search;

@@ -95,14 +95,6 @@ impl Search<'_> {
             return Err(format!("more than {LONGEST} acts, and no end"));
         }
         self.report.states += 1;
-        if std::env::var("P").is_ok() && self.report.states % 50000 == 0 {
-            eprintln!(
-                "{} {} depth {}",
-                self.scenario.name,
-                self.report.states,
-                self.run.len()
-            );
-        }
         self.report.longest = self.report.longest.max(self.run.len());
         let acts = state.acts(self.scenario);
         if !acts.iter().any(|act| state.is_free(self.scenario, *act)) {

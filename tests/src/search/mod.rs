@@ -24,9 +24,9 @@
 //! - **The truth**: one outcome a message; what was *delivered* was taken, what *failed* was not and never
 //!   is; *unknown* needs a crash.
 //! - **Session ids only go on**, over a crash too (H8).
-//! - **No deadlock, agreement, eventual delivery**: where nothing can happen any more, the two hold a
-//!   session with each other, know each other by the same ids, and every message has arrived and its
-//!   sender was told; and messages sent then, both ways, arrive.
+//! - **No deadlock, agreement, eventual delivery**: where nothing can happen any more, every sender was
+//!   told of every message, the two hold a session with each other and know each other by the same ids,
+//!   and messages sent then, both ways, arrive. (After a crash those find out that there was one.)
 //! - **No livelock**: without further faults no state comes back, so every fair run ends in one of
 //!   those, whatever the order of delivery.
 //!

@@ -14,6 +14,8 @@ use raet_core::time::Instant;
 use raet_core::wire::{Frame, PacketKind, TransactionKind, name};
 use raet_core::{RemoteId, RoadStack, SendOptions};
 
+use siphasher::sip128::SipHasher13;
+
 use super::{Command, Scenario};
 use crate::suite::Weak;
 
@@ -287,15 +289,14 @@ impl<S: Storage> Clone for Node<S> {
 impl<S: Storage> Node<S> {
     /// What decides its future, with its moments relative to its clock.
     pub(super) fn digest(&self) -> u128 {
-        use siphasher::sip128::{Hasher128, SipHasher13};
         let mut relative = Relative {
             now: self.now.as_micros(),
-            inner: SipHasher13::new(),
+            bytes: Vec::with_capacity(8192),
         };
         self.stack.hash(&mut relative);
         (&self.keep, &self.unsaved).hash(&mut relative);
         (self.life, self.done, self.sent, self.top, self.former).hash(&mut relative);
-        relative.inner.finish128().as_u128()
+        SipHasher13::new().hash(&relative.bytes).as_u128()
     }
 }
 
@@ -303,31 +304,30 @@ impl<S: Storage> Node<S> {
 /// partial messages and buckets last no longer.
 const PAST: u64 = 60_000_000;
 
-/// Hashes moments relative to one of them: they are told from all other numbers by their size.
+/// Collects what is hashed, moments relative to one of them: they are told from all other numbers by
+/// their size.
 struct Relative {
     now: u64,
-    inner: siphasher::sip128::SipHasher13,
+    bytes: Vec<u8>,
 }
 
 impl Hasher for Relative {
     fn write(&mut self, bytes: &[u8]) {
-        self.inner.write(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
     fn write_u64(&mut self, number: u64) {
         let is_moment = number >> 48 == EPOCH >> 48;
-        let relative = if !is_moment {
-            number
-        } else if number + PAST < self.now {
-            0
+        let relative = if is_moment {
+            (number + PAST).saturating_sub(self.now)
         } else {
-            number + PAST - self.now
+            number
         };
-        self.inner.write_u64(relative);
-        self.inner.write_u8(u8::from(is_moment));
+        self.write(&relative.to_le_bytes());
+        self.write(&[u8::from(is_moment)]);
     }
 
     fn finish(&self) -> u64 {
-        self.inner.finish()
+        unreachable!("the bytes are what is asked for")
     }
 }
