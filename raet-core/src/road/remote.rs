@@ -24,7 +24,7 @@ pub(crate) struct Remote<C: Crypto> {
     /// Never given out twice in the engine's life: what is random about it is drawn under this.
     pub(crate) birth: u64,
     pub(crate) token: u64,
-    /// Near uid: the id that we gave it. Never changes.
+    /// Near uid: the id that we gave it. Never changes once it has a name.
     pub(crate) near: u32,
     /// Far uid: the id that it gave us; 0 not known.
     pub(crate) far: u32,

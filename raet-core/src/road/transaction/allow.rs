@@ -153,6 +153,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             least,
         });
         remote.sid = next_id(remote.sid);
+        // Asked in the session before: this one takes no answer to it, and answers it.
+        remote.alive = None;
         let news = !remote.proven || vacuous || !at_or_after(remote.recorded_sid, remote.sid);
         self.set_proven(slot);
         if news {

@@ -235,6 +235,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
         self.settle_race(now, slot, vacuous, body)?;
+        if !vacuous {
+            self.set_near(slot, head.destination);
+        }
         let claim = Claimed {
             from: Some(from),
             far: head.source,
