@@ -140,7 +140,10 @@ fn a_loss_of_power_at_any_moment_loses_nothing_that_was_stored() {
             first_keep.store(&record).unwrap();
         }
         let erased = whole.erased();
-        assert!(erased.iter().all(|&times| times > 0), "each page has its turn");
+        assert!(
+            erased.iter().all(|&times| times > 0),
+            "each page has its turn"
+        );
         for cut in 0..whole.steps() - first {
             let nor = Nor::new(pages);
             flash(&nor, pages).secrets(Counted(1)).unwrap();

@@ -209,22 +209,30 @@ impl<F: NorFlash, S: Storage> FlashKeep<F, S> {
         Ok(Some(record))
     }
 
-    /// Under which of these keys a record about the same lies, and that record; or a free key.
+    /// Where a record about the same lies among these keys, or where one may.
     fn find(
         &mut self,
         keys: impl Iterator<Item = u8>,
         record: &Record,
-    ) -> Result<(Option<u8>, Option<Record>), FlashError<F::Error>> {
+    ) -> Result<Option<Spot>, FlashError<F::Error>> {
         let mut free = None;
         for key in keys {
             match self.read(key)? {
-                Some(kept) if kept.place() == record.place() => return Ok((Some(key), Some(kept))),
+                None => free = free.or(Some(Spot { key, kept: None })),
+                kept if kept.as_ref().is_some_and(|k| k.place() == record.place()) => {
+                    return Ok(Some(Spot { key, kept }));
+                }
                 Some(_) => {}
-                None => free = free.or(Some(key)),
             }
         }
-        Ok((free, None))
+        Ok(free)
     }
+}
+
+/// A key, and what lies under it.
+struct Spot {
+    key: u8,
+    kept: Option<Record>,
 }
 
 impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
@@ -240,27 +248,27 @@ impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
 
     fn store(&mut self, record: &Record) -> Result<(), Self::Error> {
         let mut record = record.clone();
+        if let Record::Remote(remote) = &mut record {
+            // The estate's record covers it.
+            remote.session = 0;
+        }
         let places = 0..Self::PLACES;
-        let (key, kept) = match &mut record {
-            Record::Estate(_) => (Some(ESTATE), self.read(ESTATE)?),
+        let spot = match &record {
+            Record::Estate(_) => self.find(core::iter::once(ESTATE), &record)?,
             Record::Role(_) | Record::ForgottenRole(_) => self.find(places.map(role), &record)?,
-            Record::Remote(kept) => {
-                // The estate's record covers it.
-                kept.session = 0;
-                self.find(places.map(remote), &record)?
-            }
-            Record::Forgotten(_) => self.find(places.map(remote), &record)?,
+            Record::Remote(_) | Record::Forgotten(_) => self.find(places.map(remote), &record)?,
         };
-        if kept.as_ref() == Some(&record) || (kept.is_none() && record.is_end()) {
-            return Ok(());
+        match spot {
+            Some(Spot { kept: None, .. }) | None if record.is_end() => Ok(()),
+            Some(Spot { kept, .. }) if kept.as_ref() == Some(&record) => Ok(()),
+            Some(Spot { key, .. }) if record.is_end() => self.flash.put(key, &[]),
+            Some(Spot { key, .. }) => {
+                let mut room = [0; MAX_LEN];
+                let bytes = compact::encode(self.tag, &record, &mut room);
+                self.flash.put(key, bytes.ok_or(FlashError::Full)?)
+            }
+            None => Err(FlashError::Full),
         }
-        let key = key.ok_or(FlashError::Full)?;
-        if record.is_end() {
-            return self.flash.put(key, &[]);
-        }
-        let mut room = [0; MAX_LEN];
-        let bytes = compact::encode(self.tag, &record, &mut room).ok_or(FlashError::Full)?;
-        self.flash.put(key, bytes)
     }
 }
 

@@ -128,7 +128,10 @@ impl NorFlash for Nor {
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), PowerLost> {
         let (from, to) = (from as usize, to as usize);
-        assert!(from % PAGE == 0 && to % PAGE == 0, "whole pages are erased");
+        assert!(
+            from.is_multiple_of(PAGE) && to.is_multiple_of(PAGE),
+            "whole pages are erased"
+        );
         for page in from / PAGE..to / PAGE {
             if self.is_off() {
                 return Err(PowerLost);
@@ -155,7 +158,7 @@ impl NorFlash for Nor {
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), PowerLost> {
         let offset = offset as usize;
         assert!(
-            offset % WORD == 0 && bytes.len() % WORD == 0,
+            offset.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD),
             "whole words are written"
         );
         for (n, word) in bytes.chunks(WORD).enumerate() {
