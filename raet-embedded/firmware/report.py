@@ -94,10 +94,50 @@ def sizes(image):
     print("  {:6}  constants, vectors and variables".format(flash - sum(by_crate.values())))
 
 
+def calls(image, wanted):
+    """The addresses of calls and jumps to functions whose names match, with those names."""
+    targets = {a: n for a, _, n in code(image) if re.search(wanted, n)}
+    name = ""
+    for line in run("objdump", "-dC", "--no-show-raw-insn", image):
+        match = re.match(r"([0-9a-f]{8}) <(.*)>:", line)
+        if match:
+            name = match[2]
+            continue
+        match = re.match(r"\s*([0-9a-f]+):\s+(bl|b|b\.n|b\.w|b[a-z]{2}\.[nw]|bl?x?)\s+([0-9a-f]+) <", line)
+        if match and int(match[3], 16) in targets and name not in targets.values():
+            yield int(match[1], 16), targets[int(match[3], 16)]
+
+
+# Every way into a panic that `core` has, but not the handler itself.
+PANICS = (r"^(core::panicking::|core::(option|result)::(expect|unwrap)_failed|core::slice::index::.*fail"
+          r"|core::str::slice_error_fail|core::cell::panic|.*len_mismatch_fail)")
+
+
+def panics(image):
+    found = collections.defaultdict(list)
+    places = list(calls(image, PANICS))
+    for (_, target), chain in zip(places, origins(image, [a for a, _ in places])):
+        # Who made the call that `core` or a helper made in its name.
+        own = [c for c in chain if crate(c[1]) not in ("core", "compiler_builtins", "?")] or chain
+        _, path, line = own[0]
+        found[crate(path)].append((path.split("/src/")[-1], line, target.split("::")[-1]))
+    for name in sorted(found):
+        print("{}: {} calls".format(name, len(found[name])))
+        for path, line, target in sorted(found[name]):
+            print("  {}:{} {}".format(path, line, target))
+
+
+def allocator(image):
+    found = [n for _, _, _, n in symbols(image) if re.search(r"__rust_alloc|__rg_alloc|alloc::alloc", n)]
+    if found:
+        sys.exit("symbols of an allocator: " + ", ".join(found))
+    print("no symbol of an allocator")
+
+
 def biggest(image, count=60):
     for start, size, name in sorted(code(image), key=lambda f: -f[1])[:count]:
         print("{:6} {}".format(size, name))
 
 
 if __name__ == "__main__":
-    {"sizes": sizes, "biggest": biggest}[sys.argv[1]](sys.argv[2])
+    {"sizes": sizes, "biggest": biggest, "panics": panics, "allocator": allocator}[sys.argv[1]](sys.argv[2])

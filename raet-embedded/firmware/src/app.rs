@@ -6,6 +6,7 @@
 //! | word | what it does |
 //! |---|---|
 //! | `"long"` | sends a message of [`LONG`] bytes, in segments |
+//! | `"quiet"` | sends no readings for [`QUIET`] |
 //! | `"reset"` | resets the chip, as a watchdog would |
 //! | `"stop"` | ends QEMU, with status 0 |
 
@@ -31,6 +32,9 @@ pub type Sizes = Fixed<2, 4, { 2 * Limits::budget(LONG) }>;
 
 /// Time between two readings.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// How long no reading is sent when quiet was asked for: longer than a main estate waits for a sign of life.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// How long the node goes on after it was told to stop or reset, so that its last answer is sent and confirmed.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -146,6 +150,9 @@ impl App {
         self.answer = Some((command.len() as u32, sum));
         let has = |word: &[u8]| command.windows(word.len()).any(|bytes| bytes == word);
         self.long |= has(b"\"long\"");
+        if has(b"\"quiet\"") {
+            self.next_reading = now + QUIET;
+        }
         if has(b"\"reset\"") {
             self.wish = Wish::Reset;
         } else if has(b"\"stop\"") {

@@ -11,14 +11,7 @@ use raet_core::time::Instant;
 
 use super::{Keys, RemoteReport, Reply, Report, Request, RoleReport, State};
 use crate::engine::Shared;
-
-/// What is known of a role beside its keys.
-#[derive(Default)]
-struct Seen {
-    names: Vec<String>,
-    first: Option<u64>,
-    last: Option<u64>,
-}
+use crate::keep::{Seen, seen};
 
 /// Answers a request. `folder` is that of the keep, where names and times lie that the engine
 /// forgets.
@@ -145,7 +138,7 @@ fn roles(road: &Shared, folder: Option<&Path>) -> Vec<RoleReport> {
     });
     // A keep that cannot be read now is told of by its road.
     let mut kept = folder
-        .map(|_| BTreeMap::<String, Seen>::new())
+        .and_then(|folder| seen(folder).ok())
         .unwrap_or_default();
     let mut roles: Vec<_> = roles
         .into_iter()

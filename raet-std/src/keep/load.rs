@@ -73,7 +73,8 @@ impl Loader<'_> {
         let roles = self.roles(&told.roles)?;
         let ours_by_name = estate.as_ref().map(|found| found.content.name.as_str());
         let (remotes, lost) = self.remotes(&told.remotes, &roles, ours_by_name, damaged)?;
-        let used = ours || !remotes.is_empty() || lost;
+        // Roles alone may have come before the estate: a person accepted them ahead of time.
+        let used = own.is_some() || own_damaged || !remotes.is_empty() || lost;
         let form = estate.as_ref().map(|found| found.form);
         let missing = |path: fn(&Path, Form) -> PathBuf| {
             KeepError::Missing(path(self.root, form.unwrap_or_default()))
@@ -101,11 +102,11 @@ impl Loader<'_> {
         Ok(Loaded {
             estate,
             keys,
-            own,
+            own: own.unwrap_or_default(),
             remotes,
             roles,
             notices: std::mem::take(&mut self.notices),
-            lines: (ours && !told.damaged).then_some(told.lines),
+            lines: told.lines.filter(|_| !told.damaged),
             form,
         })
     }
@@ -148,16 +149,17 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn own(&mut self) -> Result<(Own, bool), KeepError> {
+    /// What it is, and whether it was damaged.
+    fn own(&mut self) -> Result<(Option<Own>, bool), KeepError> {
         let path = beside::own_path(self.root);
         let Some(bytes) = self.read(&path, LARGEST as u64)? else {
-            return Ok((Own::default(), false));
+            return Ok((None, false));
         };
         if let Some(own) = beside::decode(&bytes) {
-            return Ok((own, false));
+            return Ok((Some(own), false));
         }
         self.set_aside(&path, "its checksum is wrong")?;
-        Ok((Own::default(), true))
+        Ok((None, true))
     }
 
     fn told(&mut self) -> Result<Told, KeepError> {

@@ -20,6 +20,8 @@ use std::net::SocketAddr;
 use raet_core::crypto::Secrets;
 use raet_core::keep::Record;
 
+#[cfg(unix)]
+pub(crate) use beside::{Seen, seen};
 pub use error::{KeepError, Notice};
 pub use file::{FileKeep, KeepOptions, KeptRole};
 pub use form::Form;

@@ -40,6 +40,8 @@ enum Roughness {
     Calm,
     /// Faults drawn anew for each seed.
     Swarm,
+    /// Attackers drawn anew for each seed.
+    Hostile,
 }
 
 impl Roughness {
@@ -47,6 +49,7 @@ impl Roughness {
         match self {
             Self::Calm => Profile::Calm,
             Self::Swarm => Profile::Swarm,
+            Self::Hostile => Profile::Hostile,
         }
     }
 
@@ -54,6 +57,7 @@ impl Roughness {
         match self {
             Self::Calm => "calm",
             Self::Swarm => "swarm",
+            Self::Hostile => "hostile",
         }
     }
 }

@@ -2,8 +2,6 @@
 #![no_std]
 #![no_main]
 
-use core::mem::MaybeUninit;
-
 use cortex_m::Peripherals;
 use cortex_m::peripheral::SCB;
 use firmware::app::{App, Sizes, Wish};
@@ -11,10 +9,9 @@ use firmware::entropy::Host;
 use firmware::nic::Nic;
 use firmware::setup::{self, Setup};
 use firmware::{clock, say, semihosting, stack};
-use raet_core::time::Instant;
 use raet_embedded::clock::{Clock as _, Ticks};
 use raet_embedded::keep::Nothing;
-use raet_embedded::node::Node;
+use raet_embedded::node::{Memory, Node};
 use raet_embedded::smoltcp::{Buffers, Driver};
 use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
@@ -25,7 +22,7 @@ fn main() -> ! {
     static mut NIC: Nic = Nic::DOWN;
     static mut BUFFERS: Buffers<1> = Buffers::new();
     static mut SOCKETS: [SocketStorage<'static>; 1] = [SocketStorage::EMPTY];
-    static mut NODE: MaybeUninit<Node<Sizes, Nothing>> = MaybeUninit::uninit();
+    static mut MEMORY: Memory<Sizes> = Memory::new();
 
     let Some(board) = Peripherals::take() else {
         semihosting::exit(1)
@@ -56,18 +53,17 @@ fn main() -> ! {
     let _ = socket.bind(7530);
     let mut driver = Driver::new(sockets.add(socket));
 
-    let Ok(node) = Node::new(clock.now(), config, Nothing, Host) else {
+    let Ok(mut node) = Node::start(MEMORY, clock.now(), config, Nothing, Host) else {
         say!("the node does not start");
         semihosting::exit(5)
     };
-    let node = NODE.write(node);
     let Some(mut app) = App::start(clock.now(), node.engine(), main) else {
         say!("the main estate has no port");
         semihosting::exit(2)
     };
     say!("up");
     loop {
-        let due = driver.poll(node, &mut clock, &mut interface, NIC, &mut sockets);
+        let due = driver.poll(&mut node, &mut clock, &mut interface, NIC, &mut sockets);
         match app.turn(clock.now(), node.engine()) {
             Wish::Run => {}
             Wish::Reset => {
@@ -81,7 +77,7 @@ fn main() -> ! {
                 semihosting::exit(0)
             }
         }
-        if due > clock.now() && due != Instant::ZERO {
+        if due > clock.now() {
             // Until the next millisecond.
             cortex_m::asm::wfi();
         }

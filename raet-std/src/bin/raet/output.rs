@@ -7,7 +7,7 @@ use std::time::Instant;
 use raet_std::core::RemoteId;
 use raet_std::core::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
 use raet_std::core::wire::BodyKind;
-use raet_std::{Event, Message, Road};
+use raet_std::{Event, Message, Report, Road};
 use serde_json::{Map, Value, json};
 
 /// Where events go, and what is remembered to name their remotes.
@@ -188,6 +188,23 @@ impl Output {
             json!({ "from": name, "kind": kind, "bytes": bytes.len(), "body": body }),
             &words,
         );
+    }
+
+    /// What a shutdown left behind.
+    pub(crate) fn undelivered(&mut self, report: &Report) {
+        for message in &report.undelivered {
+            let (name, addr) = match &message.peer {
+                Some((name, addr)) => (name.clone(), addr.to_string()),
+                None => self.peers.get(&message.remote).cloned().unwrap_or_default(),
+            };
+            self.ended(message.number, &name, &addr, message.outcome);
+        }
+        if report.unlisted > 0 {
+            note(&format!(
+                "{} more messages were not delivered",
+                report.unlisted
+            ));
+        }
     }
 
     pub(crate) fn ended(&self, number: u64, name: &str, addr: &str, outcome: Outcome) {

@@ -5,7 +5,7 @@ use crate::crypto::{Crypto, PublicKeys};
 use crate::event::JoinFailure;
 use crate::keep::Status;
 use crate::road::path::address_bytes;
-use crate::road::remote::{Candidate, Target};
+use crate::road::remote::{Candidate, Remote, Target};
 use crate::road::roles::NoOffer;
 use crate::road::stack::RoadStack;
 use crate::storage::{Index, Storage};
@@ -105,6 +105,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
+            let of = |r: &Remote<C>| (r.role, r.main, r.kind);
+            let before = self.remotes.at(slot).map(of);
             self.set_role(slot, Some(offer.role));
             let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
             if held != Some((address, claim.far)) {
@@ -115,6 +117,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 remote.far = claim.far;
                 remote.main = body.mode & 1 == 1;
                 remote.kind = body.kind;
+            }
+            let recorded = self.remotes.at(slot).filter(|r| r.recorded).map(of);
+            if recorded.is_some() && (recorded != before || held != Some((address, claim.far))) {
+                self.record(slot);
             }
             return Ok(offer.status);
         }

@@ -1,6 +1,6 @@
 //! Putting a message together: segments, gaps, and telling its sender what came.
 
-use super::{AnswerPacket, State, named, open_sealed};
+use super::{AnswerPacket, State, open_coat};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
@@ -9,7 +9,7 @@ use crate::road::transaction::messenger::{no, set_bit};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
+use crate::wire::{Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
 #[derive(Clone, Hash)]
@@ -91,21 +91,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             .get_mut(body)
             .get_mut(..coat_len)
             .unwrap_or(&mut []);
-        let opened = match (head.coat, session) {
-            (CoatKind::Nada, _) => Some((0..coat_len, None)),
-            (CoatKind::Nacl, Some(session)) => {
-                open_sealed(&self.suite, &session.key, coat).map(|(r, n)| (r, named(&head, n)))
-            }
-            (CoatKind::Nacl, None) => None,
-        };
-        let Some((range, name)) = opened else {
+        let Some((range, name)) = open_coat(&self.suite, session, &head, coat) else {
             if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
                 self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
             }
             self.drop_incoming(incoming, false);
             return self.stats.drop(Reason::Coat);
         };
-        self.pin(slot);
+        self.pin(slot, &head, range.len());
         if let Some(verdict) = self.known_by_name(slot, &head, name) {
             self.remove_incoming(incoming);
             return verdict;
