@@ -395,6 +395,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             return verdict;
         }
+        if !cfg!(feature = "joinent") {
+            return self.stats.drop(Reason::Unexpected);
+        }
         self.on_joinent(now, from, head, body)
     }
 
