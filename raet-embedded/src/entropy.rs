@@ -1,5 +1,9 @@
 //! Randomness, as the board makes it.
 
+use zeroize::Zeroizing;
+
+use crate::node::StartError;
+
 /// A source of random bytes: the true random generator of the board.
 ///
 /// What it must do: give bytes that nobody can guess or has seen, **fresh at every start**. They
@@ -28,4 +32,18 @@ impl<E: Entropy> Entropy for &mut E {
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
         (**self).fill(bytes)
     }
+}
+
+/// 32 bytes from a source that does not obviously stand still.
+pub(crate) fn fresh<K, E: Entropy>(
+    entropy: &mut E,
+) -> Result<Zeroizing<[u8; 32]>, StartError<K, E::Error>> {
+    let (mut first, mut second) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+    entropy.fill(&mut *first).map_err(StartError::Entropy)?;
+    entropy.fill(&mut *second).map_err(StartError::Entropy)?;
+    let dull = |bytes: &[u8; 32]| bytes.iter().all(|byte| *byte == bytes[0]);
+    if *first == *second || dull(&first) || dull(&second) {
+        return Err(StartError::NotRandom);
+    }
+    Ok(first)
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`node`] | the engine with its keep, driven over any datagram socket |
 //! | [`smoltcp`] (feature) | a driver for a UDP socket of smoltcp, polled from a loop |
+//! | [`embassy`] (feature) | a driver for a UDP socket of embassy-net, as a task |
 //! | [`keep`] | what must survive a reset |
 //! | [`entropy`], [`clock`] | the two things that only the board has |
 #![no_std]
@@ -14,6 +15,8 @@
 extern crate std;
 
 pub mod clock;
+#[cfg(feature = "embassy")]
+pub mod embassy;
 pub mod entropy;
 pub mod keep;
 pub mod node;

@@ -12,7 +12,7 @@ use raet_core::time::{Duration, Instant};
 use raet_core::wire::MAX_PACKET;
 
 use crate::clock::Clock;
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, fresh};
 use crate::keep::Keep;
 
 /// A socket that datagrams come from and go to, without waiting for either.
@@ -171,7 +171,7 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
         mut entropy: E,
         suite: impl FnOnce(&[u8; 32]) -> C,
     ) -> Result<Self, StartError<K::Error, E::Error>> {
-        let suite = suite(&fresh_seed(&mut entropy)?);
+        let suite = suite(&*fresh(&mut entropy)?);
         let mut failed = None;
         let records = keep
             .records()
@@ -280,16 +280,4 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
             }
         }
     }
-}
-
-/// 32 bytes from a source that does not obviously stand still.
-fn fresh_seed<K, E: Entropy>(entropy: &mut E) -> Result<[u8; 32], StartError<K, E::Error>> {
-    let (mut seed, mut second) = ([0; 32], [0; 32]);
-    entropy.fill(&mut seed).map_err(StartError::Entropy)?;
-    entropy.fill(&mut second).map_err(StartError::Entropy)?;
-    let dull = |bytes: &[u8; 32]| bytes.iter().all(|byte| *byte == bytes[0]);
-    if seed == second || dull(&seed) || dull(&second) {
-        return Err(StartError::NotRandom);
-    }
-    Ok(seed)
 }

@@ -7,8 +7,9 @@ mod board;
 
 use std::net::SocketAddr;
 
-use board::{Board, Wire, until};
+use board::{Board, Wire, run, until};
 use raet_core::event::{Outcome, RemoteEvent};
+use raet_core::time::Duration;
 use raet_embedded::keep::Nothing;
 
 const V4: [&str; 2] = ["10.0.0.1:7530", "10.0.0.2:7530"];
@@ -58,4 +59,38 @@ fn a_wire_that_loses_much_only_slows_them() {
     for seed in 0..10 {
         exchange(seed, 250, V4);
     }
+}
+
+/// smoltcp keeps a datagram whose neighbour does not answer, and all behind it.
+#[test]
+fn a_dead_neighbour_holds_up_nobody_for_long() {
+    let wire = Wire::new(3, 0);
+    let addresses = addresses(V4);
+    let mut boards = [0, 1].map(|end| Board::start(&wire, end, addresses, Nothing));
+    boards[1].connect("10.0.0.9:7530".parse().unwrap());
+    run(&wire, &mut boards[..], Duration::from_millis(10));
+    let began = wire.now();
+    let main = boards[1].connect(addresses[0]);
+    boards[1].send(main, b"reading");
+    until(&wire, &mut boards, |boards| {
+        !boards[1].outcomes().is_empty()
+    });
+    assert_eq!(boards[0].messages, [b"reading".to_vec()]);
+    assert!(wire.now().since(began) < Duration::from_secs(20));
+}
+
+#[test]
+fn an_idle_board_sleeps() {
+    let wire = Wire::new(4, 0);
+    let addresses = addresses(V4);
+    let mut boards = [0, 1].map(|end| Board::start(&wire, end, addresses, Nothing));
+    boards[1].connect(addresses[0]);
+    until(&wire, &mut boards, |boards| {
+        boards.iter().all(|b| b.happened(RemoteEvent::Allowed))
+    });
+    let before = boards[1].polls;
+    run(&wire, &mut boards, Duration::from_mins(1));
+    // A wake-up takes two polls, see `Board::poll`; a few frames come in answer to each.
+    let polls = boards[1].polls - before;
+    assert!(polls < 60, "{polls} polls in an idle minute");
 }

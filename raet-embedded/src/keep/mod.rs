@@ -1,5 +1,8 @@
 //! What must survive a reset, and where a board keeps it.
 
+#[cfg(feature = "flash")]
+pub mod flash;
+
 use core::convert::Infallible;
 
 use raet_core::keep::Record;

@@ -23,7 +23,7 @@ use raet_embedded::entropy::Entropy;
 use raet_embedded::keep::Keep;
 use raet_embedded::smoltcp::{Buffers, Driver};
 use raet_embedded::{Memory, Node};
-use smoltcp::iface::{Config as NetConfig, Interface, SocketSet};
+use smoltcp::iface::{Config as NetConfig, Interface, SocketSet, SocketStorage};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant as NetInstant;
 use smoltcp::wire::{EthernetAddress, IpCidr};
@@ -164,6 +164,8 @@ pub struct Board<K: Keep> {
     pub messages: Vec<Vec<u8>>,
     /// Whether its application takes messages.
     pub takes: bool,
+    /// How often the driver was polled.
+    pub polls: usize,
 }
 
 /// The estate at one end of the wire: `main` at 0, `node` at 1.
@@ -203,7 +205,8 @@ impl<K: Keep> Board<K> {
         let buffers: &'static mut Buffers<2> = Box::leak(Box::default());
         let mut socket = buffers.socket();
         socket.bind(address.port()).unwrap();
-        let mut sockets = SocketSet::new(Vec::new());
+        let mut sockets =
+            SocketSet::new(Box::leak(Box::new([SocketStorage::EMPTY])).as_mut_slice());
         let driver = Driver::new(sockets.add(socket));
         let memory = Box::leak(Box::new(Memory::new()));
         let node = Node::start(memory, wire.now(), config, keep, wire.clone());
@@ -217,6 +220,7 @@ impl<K: Keep> Board<K> {
             events: Vec::new(),
             messages: Vec::new(),
             takes: true,
+            polls: 0,
         }
     }
 
@@ -244,6 +248,7 @@ impl<K: Keep> Board<K> {
         let mut wake = Instant::ZERO;
         // The second time for what the application did: a message that was taken is answered.
         for _ in 0..2 {
+            self.polls += 1;
             wake = self.driver.poll(
                 &mut self.node,
                 &mut self.wire,
