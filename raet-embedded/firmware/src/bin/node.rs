@@ -10,7 +10,6 @@ use firmware::nic::Nic;
 use firmware::setup::{self, Setup};
 use firmware::{clock, say, semihosting, stack};
 use raet_embedded::clock::{Clock as _, Ticks};
-use raet_embedded::keep::Nothing;
 use raet_embedded::node::{Memory, Node};
 use raet_embedded::smoltcp::{Buffers, Driver};
 use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
@@ -29,12 +28,7 @@ fn main() -> ! {
     };
     clock::start_millis(board.SYST);
     let mut clock = Ticks::new(1000, clock::millis);
-    let Setup {
-        main,
-        config,
-        flash,
-    } = setup::read();
-    drop(flash);
+    let Setup { main, config, keep } = setup::read();
 
     let Ok(mac) = NIC.up() else {
         say!("no network chip");
@@ -51,9 +45,9 @@ fn main() -> ! {
     let mut socket = BUFFERS.socket();
     // Free: it is the only one.
     let _ = socket.bind(7530);
-    let mut driver = Driver::new(sockets.add(socket));
+    let driver = Driver::new(sockets.add(socket));
 
-    let Ok(mut node) = Node::start(MEMORY, clock.now(), config, Nothing, Host) else {
+    let Ok(mut node) = Node::start(MEMORY, clock.now(), config, keep, Host) else {
         say!("the node does not start");
         semihosting::exit(5)
     };
