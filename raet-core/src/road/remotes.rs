@@ -178,23 +178,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         true
     }
 
-    /// Gives a remote another near uid, one that no remote has.
-    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
-        };
-        let old = core::mem::replace(&mut remote.near, near);
-        self.by_near
-            .remove(self.hash.hash(&old.to_le_bytes()), slot);
-        let inserted = self
-            .by_near
-            .insert(self.hash.hash(&near.to_le_bytes()), slot);
-        debug_assert!(
-            inserted,
-            "an index holds as many pairs as there are remotes"
-        );
-    }
-
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;

@@ -52,14 +52,6 @@ impl Roughness {
             Self::Hostile => Profile::Hostile,
         }
     }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Calm => "calm",
-            Self::Swarm => "swarm",
-            Self::Hostile => "hostile",
-        }
-    }
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {

@@ -154,6 +154,7 @@ impl Profile {
         match self {
             Self::Calm => "calm",
             Self::Swarm => "swarm",
+            Self::Hostile => "hostile",
         }
     }
 }

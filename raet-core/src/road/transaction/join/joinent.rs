@@ -294,7 +294,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         if let Some(slot) = self.asked_for_at(from) {
-            self.set_near(slot, head.destination);
             return Ok((slot, false));
         }
         self.make_room_at(from);
