@@ -46,17 +46,20 @@ impl FileKeep {
             })
             .collect::<Result<Vec<_>, _>>()?;
         self.replace(remotes)?;
+        // Of who has none no file is removed: it could be that of another one.
+        let had = |name: &Name| self.remotes.get(name).is_some_and(|held| !held.alone);
         let hidden = batch.remotes.iter().filter(|(_, held)| held.alone);
-        let gone = batch
-            .gone_remotes
-            .iter()
-            .chain(hidden.map(|(name, _)| name));
-        self.remove_files("remote", gone, remote_path)?;
-        self.remove_files("role/remote", batch.gone_roles.iter(), role_path)?;
+        let gone = batch.gone_remotes.iter();
+        let gone = gone.chain(hidden.map(|(name, _)| name));
+        let gone: Vec<_> = gone.filter(|name| had(name)).collect();
+        self.remove_files("remote", &gone, remote_path)?;
+        let had = |name: &Name| self.roles.get(name).is_some_and(|held| !held.alone);
+        let gone: Vec<_> = batch.gone_roles.iter().filter(|name| had(name)).collect();
+        self.remove_files("role/remote", &gone, role_path)?;
         self.commit(batch)
     }
 
-    /// What is to be held and written after these records, and changes nothing.
+    /// What is to be held and written after these records. Nothing is, yet; names of files are taken.
     fn plan(&mut self, records: &[Record]) -> Batch {
         let now = seconds();
         let mut batch = Batch::default();
@@ -67,7 +70,6 @@ impl FileKeep {
                     let mut held = HeldRole::new(Some(role.clone()), Some(self.form), false);
                     held.alone = self.is_alone("role", &role.name);
                     if let Some(old) = self.roles.get(&role.name) {
-                        held.both = old.both;
                         held.first = old.first;
                         held.names.clone_from(&old.names);
                     }
@@ -79,56 +81,56 @@ impl FileKeep {
                 Record::ForgottenRole(name) => batch.gone_roles.push(name.clone()),
             }
         }
+        // No id may come into use that a 0.6.8 stack could then use again.
+        let floor = |session| match batch.sessions {
+            Some(sessions) if at_or_after(sessions, session) => sessions,
+            _ => session,
+        };
         for record in records {
             if let Record::Remote(remote) = record {
                 if let Some(role) = batch.roles.get_mut(&remote.role) {
                     role.seen(now, Some(&remote.name));
                 } else {
-                    batch
-                        .seen
-                        .push((remote.role.clone(), remote.name.clone(), now));
+                    let seen = (remote.role.clone(), remote.name.clone(), now);
+                    batch.seen.push(seen);
                 }
                 let role_alone = match batch.roles.get(&remote.role) {
                     Some(role) => role.alone,
                     None => self.roles.get(&remote.role).is_some_and(|role| role.alone),
                 };
                 let alone = self.is_alone("estate", &remote.name) || role_alone;
-                let held = self.next_remote(remote, remote.session, alone);
+                let held = self.next_remote(remote, floor(remote.session), alone);
                 batch.remotes.insert(remote.name.clone(), held);
             }
         }
-        // No id may come into use that a 0.6.8 stack could then use again.
-        let Some(sessions) = batch.sessions else {
+        if batch.sessions.is_none() {
             return batch;
-        };
+        }
         for (name, held) in &self.remotes {
-            if !at_or_after(held.file.sid, sessions)
+            let floor = floor(held.record.session);
+            if !at_or_after(held.file.sid, floor)
                 && !batch.remotes.contains_key(name)
                 && !batch.gone_remotes.contains(name)
             {
-                let next = self.next_remote(&held.record, sessions, held.alone);
+                let next = self.next_remote(&held.record, floor, held.alone);
                 batch.remotes.insert(name.clone(), next);
-            }
-        }
-        for held in batch.remotes.values_mut() {
-            if !at_or_after(held.file.sid, sessions) {
-                held.file.sid = ahead(sessions);
             }
         }
         batch
     }
 
-    fn next_remote(&self, record: &RemoteRecord, sessions: u32, alone: bool) -> HeldRemote {
+    /// A remote whose `sid` is at least `floor`.
+    fn next_remote(&self, record: &RemoteRecord, floor: u32, alone: bool) -> HeldRemote {
         let old = self.remotes.get(&record.name);
         let sid = match old {
-            Some(old) if at_or_after(old.file.sid, sessions) => old.file.sid,
-            _ => ahead(sessions),
+            Some(old) if at_or_after(old.file.sid, floor) => old.file.sid,
+            _ => ahead(floor),
         };
         HeldRemote {
             record: record.clone(),
             file: RemoteFile::update(old.map(|old| &old.file), record, sid),
             form: Some(self.form),
-            both: old.is_some_and(|old| old.both),
+            both: false,
             alone,
         }
     }

@@ -142,27 +142,25 @@ impl FileKeep {
             .map_err(KeepError::io(folder))
     }
 
-    pub(super) fn remove_files<'a>(
+    pub(super) fn remove_files(
         &mut self,
         folder: &str,
-        names: impl Iterator<Item = &'a Name>,
+        names: &[&Name],
         path: fn(&Path, &str, Form) -> PathBuf,
     ) -> Result<(), KeepError> {
-        let mut any = false;
         for name in names {
             for form in Form::ALL {
                 let path = path(&self.root, name, form);
                 self.files.remove(&path).map_err(KeepError::io(&path))?;
             }
-            any = true;
+        }
+        if names.is_empty() {
+            return Ok(());
         }
         let folder = self.root.join(folder);
-        if any {
-            self.files
-                .sync_folder(&folder)
-                .map_err(KeepError::io(&folder))?;
-        }
-        Ok(())
+        self.files
+            .sync_folder(&folder)
+            .map_err(KeepError::io(&folder))
     }
 }
 

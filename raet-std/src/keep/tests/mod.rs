@@ -91,6 +91,7 @@ struct Platter {
     /// Steps until power is lost.
     left: Option<usize>,
     steps: usize,
+    removed: Vec<PathBuf>,
 }
 
 impl Platter {
@@ -295,6 +296,7 @@ impl Files for Memory {
     fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.with(|p| {
             p.step()?;
+            p.removed.push(path.to_owned());
             if p.names.remove(path).is_some() {
                 p.changes.push(Change::Unlink(path.to_owned()));
             }
