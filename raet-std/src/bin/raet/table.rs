@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use comfy_table::presets::NOTHING;
 use comfy_table::CellAlignment;
+use comfy_table::presets::NOTHING;
 
 /// Columns under headings, each as wide as it must be.
 pub(crate) struct Table(comfy_table::Table);

@@ -399,13 +399,7 @@ impl Judge {
         Ok(self.carry_out(&mut store, &cases, &done, to))
     }
 
-    fn carry_out(
-        &self,
-        store: &mut Store,
-        cases: &[Case],
-        already: &[Case],
-        to: Standing,
-    ) -> u8 {
+    fn carry_out(&self, store: &mut Store, cases: &[Case], already: &[Case], to: Standing) -> u8 {
         let mut told = Told::default();
         for Case { role, keys, .. } in cases {
             match store.judge(role, to, keys) {
