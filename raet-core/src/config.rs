@@ -78,6 +78,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// For a copy of an engine; see `Secrets::copy`.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            role: self.role.clone(),
+            secrets: self.secrets.copy(),
+            ..*self
+        }
+    }
+}
+
 /// What a join with keys that no person has judged gets (road-transactions: Acceptance).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Trust {

@@ -50,6 +50,11 @@ impl Secrets {
         &self.secret
     }
 
+    /// For a copy of an engine, which only a suite that protects nothing can have.
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(&self.seed, &self.secret)
+    }
+
     /// The public halves.
     pub fn public_keys<C: Crypto>(&self, crypto: &C) -> PublicKeys {
         PublicKeys {

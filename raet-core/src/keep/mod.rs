@@ -16,7 +16,7 @@ use crate::crypto::PublicKeys;
 use crate::wire::Name;
 
 /// Something to keep. A newer record replaces the older one of the same kind and name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// About this estate.
@@ -63,7 +63,7 @@ impl Record {
 
 /// A keep in memory: for tests, and for hosts that store it whole.
 #[cfg(feature = "alloc")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct MemoryKeep(alloc::collections::BTreeMap<Place, Record>);
 
 #[cfg(feature = "alloc")]
@@ -94,7 +94,7 @@ impl MemoryKeep {
 }
 
 /// What an estate keeps of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstateRecord {
     /// Every session id up to here may have been used (H8): the next life begins above it. No id
@@ -104,7 +104,7 @@ pub struct EstateRecord {
 }
 
 /// What an estate keeps of a remote (lane-and-keep: Keep).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RemoteRecord {
     /// Its name.
@@ -130,7 +130,7 @@ pub struct RemoteRecord {
 }
 
 /// What an estate keeps of a role.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RoleRecord {
     /// Its name.
@@ -144,7 +144,7 @@ pub struct RoleRecord {
 }
 
 /// Where a role's keys stand (road-transactions: Acceptance).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 #[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {

@@ -12,6 +12,7 @@ use crate::storage::{Index, Storage};
 use crate::time::Instant;
 use crate::wire::{self, Name};
 
+#[derive(Clone, Hash)]
 pub(crate) struct Role<C: Crypto> {
     pub(crate) name: Name,
     pub(crate) status: Status,

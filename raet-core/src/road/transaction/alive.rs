@@ -18,6 +18,7 @@ use crate::time::Instant;
 use crate::wire::{Head, PacketKind, TransactionKind};
 
 /// A request of ours that waits for its answer. The alivent's role has no state.
+#[derive(Clone, Hash)]
 pub(crate) struct Aliver {
     pub(crate) ti: u32,
     pub(crate) si: u32,

@@ -28,12 +28,14 @@ use crate::time::Instant;
 use crate::wire::{Flags, Head, JoinBody, PacketKind, TransactionKind};
 
 /// An open join, either role.
+#[derive(Clone, Hash)]
 pub(crate) enum Join {
     Joiner(Joiner),
     Joinent(Joinent),
 }
 
 /// A join begun here.
+#[derive(Clone, Hash)]
 pub(crate) struct Joiner {
     pub(crate) ti: u32,
     pub(crate) vacuous: bool,
@@ -47,6 +49,7 @@ pub(crate) struct Joiner {
 }
 
 /// A join begun by a peer.
+#[derive(Clone, Hash)]
 pub(crate) struct Joinent {
     ti: u32,
     vacuous: bool,
@@ -58,7 +61,7 @@ pub(crate) struct Joinent {
 }
 
 /// How a peer's join stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Standing {
     /// Its keys were accepted already: response is out.
     Taken,
