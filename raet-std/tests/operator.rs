@@ -149,11 +149,11 @@ fn a_person_lets_a_peer_in_and_turns_it_out() {
     let listed = said(&folder, &["key", "list", "--keep", "hub"]);
     assert_data_eq!(
         &listed,
-        str![[r#"
+        str![[r"
 ROLE    STATUS   FINGERPRINT                              NAMES   FIRST SEEN  LAST SEEN
 sensor  pending  [..]-[..]-[..]-[..]-[..]-[..]-[..]-[..]  sensor  [..]s ago      [..]s ago
 
-"#]]
+"]]
     );
     // What the hub shows is what the sensor shows.
     let finger = pending["keys"].as_str().expect("text").to_owned();
@@ -164,13 +164,13 @@ sensor  pending  [..]-[..]-[..]-[..]-[..]-[..]-[..]-[..]  sensor  [..]s ago     
     );
     assert_data_eq!(
         said(&folder, &["status", "--keep", "hub"]),
-        str![[r#"
+        str![[r"
 hub at 127.0.0.1:[..], up [..]s (keys [..]-[..])
 messages: 0 taken, 0 delivered, 0 waiting; datagrams dropped: 0
 REMOTE  ROLE    STATE    SINCE  RTT  QUEUED  IN FLIGHT  ADDRESS
 sensor  sensor  pending  -        -       0          0  127.0.0.1:[..]
 
-"#]]
+"]]
     );
 
     // A script that names other keys than those shown accepts nothing (hardening: H17).
@@ -539,11 +539,11 @@ fn a_person_is_asked_at_a_terminal() {
         assert_eq!(code(&refused), 1, "{no}");
         assert_data_eq!(
             complaint(&refused),
-            str![[r#"
+            str![[r"
 [..]-[..]-[..]-[..]-[..]-[..]-[..]-[..]  sensor
 raet: accept these keys? Compare them with what the peers show. [y/N] raet: nothing is changed
 
-"#]]
+"]]
         );
     }
     let roles = said_json(&folder, &["key", "list", "--keep", "hub", "--json"]);

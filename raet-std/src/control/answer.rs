@@ -1,6 +1,6 @@
 //! What a running estate answers.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,21 +61,14 @@ impl Clock {
     }
 }
 
+/// The engine is only copied from under its lock; the rest takes longer, and nobody waits for it.
 fn report(road: &Shared) -> Report {
-    let (mut remotes, mut report) = road.enter(|state| {
+    let (infos, roles, clock, mut report) = road.enter(|state| {
         let stack = &state.stack;
         let clock = Clock {
             now: state.now,
             wall: SystemTime::now(),
         };
-        let statuses: BTreeMap<String, Status> = stack
-            .roles()
-            .map(|role| (role.name.as_str().to_owned(), role.status))
-            .collect();
-        let remotes = stack.remotes().map(|info| {
-            let status = statuses.get(info.role.as_str()).copied();
-            remote(&info, status, &clock)
-        });
         let report = Report {
             name: stack.name().as_str().to_owned(),
             role: stack.role().as_str().to_owned(),
@@ -88,10 +81,17 @@ fn report(road: &Shared) -> Report {
             dropped: stack.stats().dropped_in_all(),
             remotes: Vec::new(),
         };
-        (remotes.collect::<Vec<_>>(), report)
+        let infos: Vec<_> = stack.remotes().collect();
+        let roles: Vec<_> = stack.roles().collect();
+        (infos, roles, clock, report)
     });
-    remotes.sort_by(|a, b| (&a.name, a.addr).cmp(&(&b.name, b.addr)));
-    report.remotes = remotes;
+    let statuses: HashMap<_, _> = roles.iter().map(|role| (&role.name, role.status)).collect();
+    let remotes = infos
+        .iter()
+        .map(|info| remote(info, statuses.get(&info.role).copied(), &clock));
+    report.remotes = remotes.collect();
+    let by_name = |a: &RemoteReport, b: &RemoteReport| (&a.name, a.addr).cmp(&(&b.name, b.addr));
+    report.remotes.sort_by(by_name);
     report
 }
 
@@ -120,22 +120,24 @@ fn remote(info: &RemoteInfo, status: Option<Status>, clock: &Clock) -> RemoteRep
 }
 
 fn roles(road: &Shared, folder: Option<&Path>) -> Vec<RoleReport> {
-    let (roles, bearers) = road.enter(|state| {
+    let (infos, roles, clock) = road.enter(|state| {
         let clock = Clock {
             now: state.now,
             wall: SystemTime::now(),
         };
-        let mut bearers = BTreeMap::<String, Seen>::new();
-        for info in state.stack.remotes().filter(|info| !info.name.is_empty()) {
-            let seen = bearers.entry(info.role.as_str().to_owned()).or_default();
-            seen.names.push(info.name.as_str().to_owned());
-            // One that a keep told of and that was not heard yet was seen in an earlier life.
-            if info.since.is_some() || !info.proven {
-                seen.last = seen.last.max(Some(clock.seconds(info.heard)));
-            }
-        }
-        (state.stack.roles().collect::<Vec<_>>(), bearers)
+        let infos: Vec<_> = state.stack.remotes().collect();
+        let roles: Vec<_> = state.stack.roles().collect();
+        (infos, roles, clock)
     });
+    let mut bearers = HashMap::<_, Seen>::new();
+    for info in infos.iter().filter(|info| !info.name.is_empty()) {
+        let seen = bearers.entry(info.role.as_str()).or_default();
+        seen.names.push(info.name.as_str().to_owned());
+        // One that a keep told of and that was not heard yet was seen in an earlier life.
+        if info.since.is_some() || !info.proven {
+            seen.last = seen.last.max(Some(clock.seconds(info.heard)));
+        }
+    }
     // A keep that cannot be read now is told of by its road.
     let mut kept = folder
         .and_then(|folder| seen(folder).ok())

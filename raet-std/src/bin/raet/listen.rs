@@ -45,8 +45,8 @@ Examples:
   raet listen hub --main --count 1 --timeout 60 --json
       One message, or exit code 1 after a minute.
 
-Exit codes: 0 the count was reached, or there was none; 1 it was not, or the estate could not be opened;
-2 wrong usage.";
+Exit codes: 0 the count was reached, or there was none; 1 it was not, or the estate could not be
+opened; 2 wrong usage.";
 
 impl Listen {
     pub(crate) fn run(self) -> Result<u8, Problem> {

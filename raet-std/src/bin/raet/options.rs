@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -20,6 +21,9 @@ use crate::output::{note, tell_notices};
 
 /// How long a wait may be before the command looks whether it was interrupted.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// How long another command may have a keep before that is told.
+pub(crate) const BUSY: Duration = Duration::from_secs(1);
 
 /// Who the estate is.
 #[derive(Args)]
@@ -116,13 +120,14 @@ impl Estate {
     /// The keep, if it is this estate's: what a person says and what it holds must not differ, for the
     /// keep wins.
     fn keep(&self, folder: &Path, bind: Option<SocketAddr>) -> Result<FileKeep, Problem> {
-        let keep = FileKeep::open(folder, KeepOptions::default()).map_err(|error| match error {
-            KeepError::InUse(_) => Problem::failure(format!(
-                "{} is in use: another estate or `raet key` has it; stop that one, or choose another folder",
-                folder.display()
-            )),
-            error => Problem::failure(error),
-        })?;
+        let end = Instant::now() + BUSY;
+        let keep = loop {
+            match FileKeep::open(folder, KeepOptions::default()) {
+                // A `raet key` that looks at it is soon done.
+                Err(KeepError::InUse(_)) if Instant::now() < end => thread::sleep(TICK),
+                opened => break opened.map_err(Problem::failure)?,
+            }
+        };
         tell_notices(&keep);
         let Some(kept) = keep.identity() else {
             return Ok(keep);

@@ -61,8 +61,8 @@ Examples:
       The same estate each time: its keys are accepted once, and no further join is needed.
   tail -f readings.jsonl | raet send sensor --to hub.example:7530 --keep ~/.raet/sensor
 
-Exit codes: 0 all was delivered; 1 something was not, or is unknown (which messages is said); 2 wrong
-usage.";
+Exit codes: 0 all was delivered; 1 something was not, or is unknown (which messages is said);
+2 wrong usage.";
 
 impl Send {
     pub(crate) fn run(mut self) -> Result<u8, Problem> {

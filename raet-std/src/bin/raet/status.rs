@@ -35,9 +35,9 @@ pub(crate) struct Status {
 }
 
 const EXAMPLES: &str = "\
-Columns: STATE is up, down (does not answer), reaped (silent for so long that it is not asked any more),
-joined (no session yet), pending (somebody has to judge its keys), rejected or joining; SINCE is for how
-long; RTT the round trip; QUEUED messages are not begun, IN FLIGHT ones not confirmed.
+Columns: STATE is up, down (does not answer), reaped (silent for so long that it is not asked any
+more), joined (no session yet), pending (somebody has to judge its keys), rejected or joining; SINCE
+is for how long; RTT the round trip; QUEUED messages are not begun, IN FLIGHT ones not confirmed.
 
 Examples:
   raet status --keep /var/lib/hub
@@ -51,7 +51,7 @@ impl Status {
         let path = self.socket()?;
         let Some(pause) = self.watch else {
             let report = fetch(&path).map_err(Problem::failure)?;
-            self.show(&report)?;
+            self.show(&report);
             return Ok(SUCCESS);
         };
         let interrupted = interrupts();
@@ -60,7 +60,7 @@ impl Status {
             match fetch(&path) {
                 Ok(report) => {
                     silent = false;
-                    self.show(&report)?;
+                    self.show(&report);
                 }
                 // It may be started again: told once, and looked for until then.
                 Err(error @ AskError::Nobody(_)) => {
@@ -93,7 +93,7 @@ impl Status {
         }
     }
 
-    fn show(&self, report: &Report) -> Result<(), Problem> {
+    fn show(&self, report: &Report) {
         let mut text = if self.json {
             format!("{}\n", json!(report))
         } else {
@@ -111,7 +111,6 @@ impl Status {
         {
             std::process::exit(i32::from(FAILURE));
         }
-        Ok(())
     }
 }
 

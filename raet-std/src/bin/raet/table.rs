@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use comfy_table::CellAlignment;
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Column};
 
 /// Columns under headings, each as wide as it must be.
 pub(crate) struct Table(comfy_table::Table);
@@ -22,10 +22,9 @@ impl Table {
     /// Numbers stand at the right.
     pub(crate) fn numbers(mut self, columns: &[usize]) -> Self {
         for &column in columns {
-            let column: Option<&mut Column> = self.0.column_mut(column);
-            column
-                .into_iter()
-                .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+            if let Some(column) = self.0.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
         }
         self
     }

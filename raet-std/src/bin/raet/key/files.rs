@@ -147,7 +147,7 @@ impl Export {
     pub(super) fn run(self) -> Result<u8, Problem> {
         let store = Store::open(&self.at)?;
         if self.secret {
-            return self.secret(store.stopped("its secrets are its own")?);
+            return self.secret(&store.stopped("its secrets are its own")?);
         }
         let (role, keys) = match &self.role {
             None => {
@@ -180,7 +180,7 @@ impl Export {
         Ok(SUCCESS)
     }
 
-    fn secret(&self, keep: FileKeep) -> Result<u8, Problem> {
+    fn secret(&self, keep: &FileKeep) -> Result<u8, Problem> {
         let Some(path) = &self.out else {
             return Err(Problem::usage("secrets go to a file: give --out FILE"));
         };

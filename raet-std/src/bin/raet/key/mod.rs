@@ -48,31 +48,52 @@ Examples:
   raet key import sensor7.pub --accept --keep /var/lib/hub
       A device that is accepted before it is switched on: copy the folder ./sensor7 to it.
 
-Exit codes: 0 done (or nothing was left to do); 1 not done, at least in part: nothing matches, the keys
-are not the ones named, no keep is there; 2 wrong usage, or a question that nobody is there to answer
-(--yes answers it).";
+Exit codes: 0 done (or nothing was left to do); 1 not done, at least in part: nothing matches, the
+keys are not the ones named, no keep is there; 2 wrong usage, or a question that nobody is there to
+answer (--yes answers it).";
+
+const SHOWN: &str = "Exit codes: 0 shown; 1 nothing matches, or no keep is there; 2 wrong usage.";
+
+const DECIDED: &str = "\
+Exit codes: 0 done (or nothing was left to do); 1 not done, at least in part: nothing matches, the
+keys are not the ones named or shown, no keep is there; 2 wrong usage, or nobody is there to say
+yes.";
+
+const CARRIED: &str = "\
+Exit codes: 0 done; 1 not done: a file or a keep cannot be read, is there already, or holds other
+keys; 2 wrong usage, or nobody is there to say yes.";
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(after_help = SHOWN)]
     List(List),
+    #[command(after_help = SHOWN)]
     Show(Show),
     /// Accept keys: estates that show them may join
     ///
     /// Accepts the keys that are shown here, not others that arrive meanwhile. Asks first, unless
     /// --finger names them.
+    #[command(after_help = DECIDED)]
     Accept(Judge),
     /// Reject keys: estates that show them may not join, and whoever is in with them is out
     ///
     /// Asks first if they were accepted: sessions end, and messages on their way are given up.
+    #[command(after_help = DECIDED)]
     Reject(Judge),
     /// Take a decision back: keys wait for a new one, and whoever is in with them is out
     ///
     /// Asks first if they were accepted: sessions end, and messages on their way are given up.
+    #[command(after_help = DECIDED)]
     Pend(Judge),
+    #[command(after_help = DECIDED)]
     Delete(Delete),
+    #[command(after_help = SHOWN)]
     Finger(Finger),
+    #[command(after_help = CARRIED)]
     Gen(files::Gen),
+    #[command(after_help = CARRIED)]
     Export(files::Export),
+    #[command(after_help = CARRIED)]
     Import(files::Import),
 }
 
@@ -239,27 +260,25 @@ impl Show {
         }
         for role in &shown {
             let by = if role.judged { " by a person" } else { "" };
-            let mut text = format!(
-                "role         {}\nstatus       {}{by}\nfingerprint  {}\nverhex       {}\npubhex       {}\n",
+            let offered = role.offered.as_ref().map(|offered| {
+                format!(
+                    "offered      {}\n  verhex     {}\n  pubhex     {}\n",
+                    offered.finger, offered.verhex, offered.pubhex
+                )
+            });
+            print(&format!(
+                "role         {}\nstatus       {}{by}\nfingerprint  {}\nverhex       {}\npubhex       {}\n\
+                 {}names        {}\nfirst seen   {}\nlast seen    {}\n",
                 table::text(&role.role),
                 role.status.as_str(),
                 role.keys.finger,
                 role.keys.verhex,
                 role.keys.pubhex,
-            );
-            if let Some(offered) = &role.offered {
-                text += &format!(
-                    "offered      {}\n  verhex     {}\n  pubhex     {}\n",
-                    offered.finger, offered.verhex, offered.pubhex
-                );
-            }
-            text += &format!(
-                "names        {}\nfirst seen   {}\nlast seen    {}\n",
+                offered.unwrap_or_default(),
                 names(role),
                 table::moment(role.first_seen),
                 table::moment(role.last_seen)
-            );
-            print(&text);
+            ));
         }
         Ok(SUCCESS)
     }
@@ -339,7 +358,7 @@ impl Judge {
             let shown = cases.iter().map(|case| (&case.keys, case.role.as_str()));
             confirm_keys(shown)?;
         }
-        self.carry_out(&mut store, &cases, &done, Standing::Accepted)
+        Ok(self.carry_out(&mut store, &cases, &done, Standing::Accepted))
     }
 
     fn turn_out(self, to: Standing) -> Result<u8, Problem> {
@@ -377,16 +396,10 @@ impl Judge {
                 ending.join(" ")
             ))?;
         }
-        self.carry_out(&mut store, &cases, &done, to)
+        Ok(self.carry_out(&mut store, &cases, &done, to))
     }
 
-    fn carry_out(
-        &self,
-        store: &mut Store,
-        cases: &[Case],
-        already: &[Case],
-        to: Standing,
-    ) -> Result<u8, Problem> {
+    fn carry_out(&self, store: &mut Store, cases: &[Case], already: &[Case], to: Standing) -> u8 {
         let mut told = Told::default();
         for Case { role, keys, .. } in cases {
             match store.judge(role, to, keys) {
@@ -397,7 +410,7 @@ impl Judge {
         for Case { role, keys, .. } in already {
             told.already(role, to.as_str(), keys);
         }
-        Ok(told.finish(self.form.json))
+        told.finish(self.form.json)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use raet_std::control::{
     AskError, Keys, Reply, Report, Request, RoleReport, SOCKET, Standing, ask,
@@ -15,10 +15,8 @@ use raet_std::keep::{FileKeep, KeepError, KeepOptions, KeptRole};
 
 use super::Where;
 use crate::Problem;
+use crate::options::{BUSY, TICK};
 use crate::output::tell_notices;
-
-/// How long another command may have the keep before that is told.
-const BUSY: Duration = Duration::from_secs(1);
 
 pub(super) enum Store {
     /// Asked over its control socket.
@@ -51,7 +49,7 @@ impl Store {
             )));
         }
         let control = at.control.clone().unwrap_or_else(|| folder.join(SOCKET));
-        let mut waited = Duration::ZERO;
+        let end = Instant::now() + BUSY;
         loop {
             match FileKeep::open(folder, KeepOptions::default()) {
                 Ok(keep) => {
@@ -64,11 +62,7 @@ impl Store {
             match ask(&control, &Request::Status) {
                 Ok(_) => return Ok(Self::Running(control)),
                 // Another command may have it, or the estate is about to serve its socket.
-                Err(AskError::Nobody(_)) if waited < BUSY => {
-                    let pause = Duration::from_millis(50);
-                    thread::sleep(pause);
-                    waited += pause;
-                }
+                Err(AskError::Nobody(_)) if Instant::now() < end => thread::sleep(TICK),
                 Err(AskError::Nobody(_)) => {
                     return Err(Problem::failure(format!(
                         "{} is in use by a process that nobody can ask at {}: give the --control PATH that it serves, or stop it",
