@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 use quinn_udp::UdpSockRef;
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
+use raet_core::road::{Checked, Claims};
 use raet_core::stats::Verdict;
+use raet_core::wire::Head;
 use raet_core::{RemoteId, time};
 
 use crate::body::{Body, Message};
@@ -35,8 +37,9 @@ use crate::trace::{self, Trace, Tracer};
 /// Datagrams that one call sends before the driver takes over.
 const SHARE: usize = 64;
 
-/// Datagrams acted on before what they caused is told and sent.
-const BURST: usize = 8;
+/// Datagrams whose signatures are checked together, and that are acted on before what they caused is
+/// told and sent. More would save no more.
+const BURST: usize = 16;
 
 /// A driver that was to wake this soon is left to do so, even if nothing is due then: cheaper than
 /// to set its clock back and forth with each message.
@@ -65,6 +68,17 @@ struct Sender {
     /// `None` once the driver has ended.
     udp: Option<UdpSocket>,
     outlet: Outlet,
+}
+
+/// A datagram, its source, and the address of ours that it was sent to.
+type Arrival<'d> = (SocketAddr, Option<IpAddr>, &'d mut [u8]);
+
+/// What is remembered of a datagram while it is acted on.
+struct Came {
+    from: SocketAddr,
+    ours: Option<IpAddr>,
+    seen: Option<(usize, Option<Head>)>,
+    verdict: Option<Verdict>,
 }
 
 /// What a driver does next.
@@ -282,48 +296,80 @@ impl Shared {
             Ok(_) => {}
             Err(e) => return e.kind() != io::ErrorKind::WouldBlock && !batch.is_failing(),
         }
-        let mut count = 0;
-        batch.each(&self.socket.counts, |from, ours, datagram| {
-            self.datagram(from, ours, datagram);
-            count += 1;
-            if count % BURST == 0 {
-                self.command(|_| ());
-            }
-        });
-        self.command(|_| ());
+        let mut datagrams = batch.datagrams(&self.socket.counts).peekable();
+        while datagrams.peek().is_some() {
+            self.burst(&mut datagrams);
+            self.command(|_| ());
+        }
         true
     }
 
-    /// Acts on a datagram. Who waits for what came of it is woken after the burst, so that a
-    /// crowd of messages does not wake its taker for each.
-    fn datagram(&self, from: SocketAddr, ours: Option<IpAddr>, datagram: &mut [u8]) {
-        // It is opened in place: what it was is seen before.
-        let seen = self.trace.as_ref().map(|_| trace::look(datagram));
+    /// Judges the next datagrams, checks the signatures of all that are left in one go while the
+    /// engine is free, and acts on them in their order.
+    ///
+    /// Who waits for what came of it is woken after the burst, so that a crowd of messages does not
+    /// wake its taker for each.
+    fn burst<'d>(&self, datagrams: &mut impl Iterator<Item = Arrival<'d>>) {
+        let mut claims = Claims::<'_, _, BURST>::new();
+        let mut came: heapless::Vec<Came, BURST> = heapless::Vec::new();
+        let mut last = None;
         let mut state = self.lock();
-        let now = state.now;
-        let verdict = match state.stack.judge(now, from, datagram) {
-            Err(verdict) => verdict,
-            Ok(claim) => {
-                drop(state);
-                let checked = claim.verify(&self.verifier);
-                state = self.lock();
-                let now = state.now;
-                state.stack.accept(now, checked)
-            }
-        };
-        if let (true, Some(ours), Verdict::Taken | Verdict::Repeated) =
-            (self.socket.wildcard, ours, verdict)
-        {
-            state.sources.remember(from, ours);
-        }
-        drop(state);
-        if let (Some(trace), Some((len, head))) = (&self.trace, seen) {
-            trace(Trace::Came {
+        while !came.is_full() && last.is_none() {
+            let Some((from, ours, datagram)) = datagrams.next() else {
+                break;
+            };
+            // It is opened in place: what it was is seen before.
+            let seen = self.trace.as_ref().map(|_| trace::look(datagram));
+            let now = state.now;
+            let verdict = match state.stack.judge(now, from, datagram) {
+                Ok(claim) => {
+                    last = claims.push(claim).err();
+                    None
+                }
+                Err(verdict) => Some(verdict),
+            };
+            let _ = came.push(Came {
                 from,
-                len,
-                head,
+                ours,
+                seen,
                 verdict,
             });
+        }
+        drop(state);
+        let mut checked: heapless::Vec<Checked<'_>, BURST> = heapless::Vec::new();
+        claims.verify(&self.verifier, |claim| {
+            let _ = checked.push(claim);
+        });
+        if let Some(last) = last {
+            let _ = checked.push(last.verify(&self.verifier));
+        }
+        let mut state = self.lock();
+        let now = state.now;
+        let mut checked = checked.into_iter();
+        for came in &mut came {
+            if came.verdict.is_none()
+                && let Some(checked) = checked.next()
+            {
+                let verdict = state.stack.accept(now, checked);
+                if let (true, Some(ours), Verdict::Taken | Verdict::Repeated) =
+                    (self.socket.wildcard, came.ours, verdict)
+                {
+                    state.sources.remember(came.from, ours);
+                }
+                came.verdict = Some(verdict);
+            }
+        }
+        drop(state);
+        let Some(trace) = &self.trace else { return };
+        for came in came {
+            if let (Some((len, head)), Some(verdict)) = (came.seen, came.verdict) {
+                trace(Trace::Came {
+                    from: came.from,
+                    len,
+                    head,
+                    verdict,
+                });
+            }
         }
     }
 
@@ -424,6 +470,32 @@ impl Shared {
         keys: Option<&PublicKeys>,
     ) -> Result<(), JudgeError> {
         self.command(|state| state.stack.judge_role(state.now, role, status, keys))
+    }
+
+    pub(crate) fn introduce_role(
+        &self,
+        role: &str,
+        keys: &PublicKeys,
+        status: Status,
+    ) -> Result<(), IntroduceError> {
+        self.command(|state| state.stack.introduce_role(state.now, role, keys, status))
+    }
+
+    /// Ends all dealings with the estates that have joined under a role.
+    #[cfg(unix)]
+    pub(crate) fn forget_bearers(&self, role: &str) {
+        self.command(|state| {
+            let joined = state.stack.remotes();
+            let joined = joined.filter(|info| info.role == role && (info.joined || info.proven));
+            for id in joined.map(|info| info.id).collect::<Vec<_>>() {
+                // It was there under this very lock.
+                let _ = state.stack.forget(state.now, id);
+            }
+        });
+    }
+
+    pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
+        self.command(|state| state.stack.forget_role(state.now, role))
     }
 
     pub(crate) fn set_presence(&self, presence: Option<Presence>) {

@@ -50,11 +50,14 @@
 
 mod body;
 mod builder;
+#[cfg(unix)]
+pub mod control;
 mod delivery;
 mod engine;
 mod error;
 mod event;
 pub mod keep;
+pub mod migration;
 mod outlet;
 mod road;
 mod socket;

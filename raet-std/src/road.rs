@@ -13,7 +13,7 @@ use quinn_udp::UdpSockRef;
 use raet_core::RemoteId;
 use raet_core::config::Presence;
 use raet_core::crypto::PublicKeys;
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Stats;
@@ -224,6 +224,24 @@ impl Road {
 
 macro_rules! handle_methods {
     () => {
+        /// This estate's name.
+        pub fn name(&self) -> String {
+            self.shared()
+                .enter(|state| state.stack.name().as_str().to_owned())
+        }
+
+        /// The role whose keys it bears.
+        pub fn role(&self) -> String {
+            self.shared()
+                .enter(|state| state.stack.role().as_str().to_owned())
+        }
+
+        /// What the road's own clock shows, from its opening on: what the moments in a [`RemoteInfo`] are
+        /// to be compared with.
+        pub fn now(&self) -> raet_core::time::Instant {
+            self.shared().enter(|state| state.now)
+        }
+
         /// The address that the socket is bound to, with the port that it got.
         pub fn local_addr(&self) -> SocketAddr {
             self.shared().socket.local
@@ -276,13 +294,63 @@ macro_rules! handle_methods {
             self.shared().judge_role(role, Status::Accepted, keys)
         }
 
-        /// Rejects the keys of a role. It takes effect at the role's next join.
+        /// Rejects the keys of a role. It takes effect at the role's next join; to end what goes on with
+        /// an estate, [`forget`](Self::forget) it too.
         ///
         /// # Errors
         ///
         /// See [`JudgeError`].
         pub fn reject(&self, role: &str, keys: Option<&PublicKeys>) -> Result<(), JudgeError> {
             self.shared().judge_role(role, Status::Rejected, keys)
+        }
+
+        /// Leaves the keys of a role to be decided again. It takes effect at the role's next join.
+        ///
+        /// # Errors
+        ///
+        /// See [`JudgeError`].
+        pub fn pend(&self, role: &str, keys: Option<&PublicKeys>) -> Result<(), JudgeError> {
+            self.shared().judge_role(role, Status::Pending, keys)
+        }
+
+        /// Takes the keys of a role before any estate shows them, with what was decided about them.
+        ///
+        /// # Errors
+        ///
+        /// See [`IntroduceError`].
+        pub fn introduce(
+            &self,
+            role: &str,
+            keys: &PublicKeys,
+            status: Status,
+        ) -> Result<(), IntroduceError> {
+            self.shared().introduce_role(role, keys, status)
+        }
+
+        /// Forgets a role, whatever was decided about it, and all remotes that bear it. Should one
+        /// come back, it is a stranger.
+        ///
+        /// # Errors
+        ///
+        /// When no such role is known.
+        pub fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
+            self.shared().forget_role(role)
+        }
+
+        /// Serves a [control socket](crate::control) at `path` for other processes of this host, as long
+        /// as what it returns lives. `folder` is that of the [`FileKeep`](crate::keep::FileKeep), if it has
+        /// one: names and times of roles that the engine forgets are looked up there.
+        ///
+        /// # Errors
+        ///
+        /// When another estate serves that path, or the system refuses it.
+        #[cfg(unix)]
+        pub fn serve_control(
+            &self,
+            path: &std::path::Path,
+            folder: Option<&std::path::Path>,
+        ) -> std::io::Result<crate::control::Control> {
+            crate::control::Control::open(self.shared(), path, folder.map(Into::into))
         }
 
         /// Turns the asking for signs of life on or off.

@@ -13,7 +13,7 @@ use quinn_udp::UdpSockRef;
 use raet_core::RemoteId;
 use raet_core::config::Presence;
 use raet_core::crypto::PublicKeys;
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use tokio::io::Interest;

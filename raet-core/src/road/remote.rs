@@ -19,11 +19,12 @@ use crate::wire::Name;
 ///
 /// Three levels of belief, each with its own fields: what an unsigned join claims about a remote
 /// that was proven (`candidate`), what is held of it, and what an allow has proven (`session`).
+#[derive(Clone, Hash)]
 pub(crate) struct Remote<C: Crypto> {
     /// Never given out twice in the engine's life: what is random about it is drawn under this.
     pub(crate) birth: u64,
     pub(crate) token: u64,
-    /// Near uid: the id that we gave it. Never changes.
+    /// Near uid: the id that we gave it. Never changes once it has a name.
     pub(crate) near: u32,
     /// Far uid: the id that it gave us; 0 not known.
     pub(crate) far: u32,
@@ -98,9 +99,12 @@ pub(crate) struct Remote<C: Crypto> {
 }
 
 /// Presence, and the attempts to reach a remote.
+#[derive(Clone, Hash)]
 pub(crate) struct Life {
     /// Whether it answers; `None`: not known.
     pub(crate) up: Option<bool>,
+    /// When that last changed.
+    pub(crate) since: Instant,
     pub(crate) reaped: bool,
     /// When a proven packet last came.
     pub(crate) heard: Instant,
@@ -118,7 +122,7 @@ pub(crate) struct Life {
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Candidate {
     pub(crate) address: SocketAddr,
     pub(crate) far: u32,
@@ -130,18 +134,20 @@ pub(crate) struct Candidate {
     /// role, as long as no others were offered since. Every remote has room for a candidate, so it
     /// is a small one.
     pub(crate) keys: Option<NonZeroU32>,
+    /// An allow of ours was begun over it.
+    pub(crate) greeted: bool,
     pub(crate) expires: Instant,
 }
 
 /// A join of ours that was accepted: enough to answer its response again.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct LastJoin {
     pub(crate) ti: u32,
     pub(crate) vacuous: bool,
 }
 
 /// Which of the two descriptions of a remote a packet or a handshake goes by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Target {
     /// What is held of it.
     Held,
@@ -183,6 +189,7 @@ impl<C: Crypto> Remote<C> {
             next_answer: 0,
             life: Life {
                 up: None,
+                since: now,
                 reaped: false,
                 heard: now,
                 next: Instant::NEVER,
@@ -208,6 +215,16 @@ impl<C: Crypto> Remote<C> {
             gone: false,
             told: false,
         }
+    }
+
+    /// What the names of all messages to it begin with. Numbers begin anew with a remote that was
+    /// forgotten and met again, which its peer may not notice: so the remote is part of it.
+    pub(crate) fn names_begin(&self, life: &[u8; 16]) -> [u8; 16] {
+        let mut begin = *life;
+        for (byte, birth) in begin.iter_mut().zip(self.birth.to_le_bytes()) {
+            *byte ^= birth;
+        }
+        begin
     }
 
     /// A session is up and the peer holds it too: messages may go.
@@ -283,7 +300,7 @@ impl<C: Crypto> Remote<C> {
 
 /// What the host has not been told of a remote yet: each kind once, in the order of
 /// [`RemoteEvent`].
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct News {
     pending: Option<bool>,
     joined: bool,

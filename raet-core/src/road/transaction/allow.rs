@@ -24,6 +24,7 @@ mod allower;
 use crate::config::Pace;
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
+use crate::road::UNPROVEN;
 use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
@@ -38,6 +39,7 @@ use crate::wire::{BodyKind, CoatKind, Flags, Head, PacketKind, TransactionKind};
 const FILLER: [u8; 64] = [b'0'; 64];
 
 /// An open allow, either role.
+#[derive(Clone, Hash)]
 pub(crate) struct Handshake<C: Crypto> {
     pub(crate) ti: u32,
     /// The initiator's session id, in all packets of this allow.
@@ -46,24 +48,22 @@ pub(crate) struct Handshake<C: Crypto> {
     /// Everything random about it is drawn under this number.
     attempt: u32,
     pub(crate) clock: Clock,
-    stage: Stage<C>,
+    stage: Stage<C::SecretKey, C::BoxKey>,
     /// The packet to send: its body, and its signature once that was made.
     pub(crate) body: heapless::Vec<u8, { Initiate::LEN }>,
     pub(crate) signature: Option<[u8; 64]>,
 }
 
 /// How far an allow has come; each stage owns just what the next packet needs.
-enum Stage<C: Crypto> {
+#[derive(Clone, Hash)]
+enum Stage<S, B> {
     /// Allower: hello is out. `hello` is the key between our short and their long key.
-    Hello {
-        short: C::SecretKey,
-        hello: C::BoxKey,
-    },
+    Hello { short: S, hello: B },
     /// Allower: initiate is out. `session` is the key between the short keys.
-    Initiate { session: C::BoxKey },
+    Initiate { session: B },
     /// Allowent: cookie is out.
     Cookie {
-        short: C::SecretKey,
+        short: S,
         far_short: [u8; 32],
         cookie: [u8; 24],
     },
@@ -86,7 +86,7 @@ impl<C: Crypto> Handshake<C> {
     }
 
     /// The next packet: its body is written anew, its clock starts over.
-    fn advance(&mut self, stage: Stage<C>, pace: &Pace) {
+    fn advance(&mut self, stage: Stage<C::SecretKey, C::BoxKey>, pace: &Pace) {
         self.stage = stage;
         self.body.clear();
         self.signature = None;
@@ -153,6 +153,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             least,
         });
         remote.sid = next_id(remote.sid);
+        // Asked in the session before: this one takes no answer to it, and answers it.
+        remote.alive = None;
         let news = !remote.proven || vacuous || !at_or_after(remote.recorded_sid, remote.sid);
         self.set_proven(slot);
         if news {
@@ -200,6 +202,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.confirm(now, slot, false); // its ack may just be lost
             }
             Tick::Timeout => self.fail_allow(now, slot, AllowFailure::Timeout),
+        }
+    }
+
+    /// Whether the open allow goes to an address that only a join has claimed. A packet goes there once
+    /// for each time that it is asked for, and one hello of our own for each claim: whoever forges
+    /// joins does not make us send others more than 3 x what it sends itself (H9).
+    pub(crate) fn is_claim(&self, slot: u32) -> bool {
+        let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
+            return false;
+        };
+        match (&open.stage, open.target) {
+            // It has answered from there.
+            (Stage::Initiate { .. } | Stage::Ack, _) => false,
+            (_, Target::Candidate) => remote.way(open.target).0 != remote.path.address,
+            (Stage::Cookie { .. }, Target::Held) => self.remotes.is_linked::<UNPROVEN>(slot),
+            (Stage::Hello { .. }, Target::Held) => false,
         }
     }
 
