@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use raet_tests::sim::engine::Kind;
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run};
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
@@ -29,9 +30,26 @@ struct Arguments {
     /// Print what happens, a line for each datagram. For one seed.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Poll engines in any order and more often than need be, by this seed. For one seed.
+    #[arg(long, requires = "seed")]
+    restless: Option<u64>,
+    /// Put all estates on this storage. For one seed.
+    #[arg(long, value_enum, requires = "seed")]
+    storage: Option<Holder>,
+    /// Run each seed also polled otherwise, and on either storage: the course must be the same.
+    #[arg(long)]
+    steady: bool,
     /// Threads to run on; all processors unless given.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Holder {
+    /// An allocator.
+    Heap,
+    /// The engine itself.
+    Fixed,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -84,9 +102,14 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     let options = Options {
         trace: arguments.trace,
         meter: Some(meter),
-        ..Options::default()
+        restless: arguments.restless,
     };
     let plan = Plan::draw(seed, arguments.profile.profile());
+    let plan = match arguments.storage {
+        Some(Holder::Heap) => plan.on(Kind::Heap),
+        Some(Holder::Fixed) => plan.on(Kind::Roomy),
+        None => plan,
+    };
     let mut world = Simulation::new(plan, options);
     let end = run::run(&mut world);
     let mut out = std::io::stdout().lock();
@@ -132,7 +155,13 @@ fn many(arguments: &Arguments) -> ExitCode {
                     if seed >= arguments.seeds.end || late {
                         return;
                     }
-                    match run::seed(seed, arguments.profile.profile(), Some(meter)) {
+                    let profile = arguments.profile.profile();
+                    let steady = if arguments.steady {
+                        run::steady(seed, profile)
+                    } else {
+                        Ok(())
+                    };
+                    match steady.and_then(|()| run::seed(seed, profile, Some(meter))) {
                         Ok(report) => {
                             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                             total.0.add(&report);

@@ -111,6 +111,19 @@ impl Simulation {
             _ => Status::Accepted,
         };
         let _ = engine.call(|e| e.judge_role(time, &role.name, status));
+        self.trust_role(n, &role.name);
+    }
+
+    /// A person has spoken about a role: what its estates are told then, wherever they are, is no
+    /// answer to anybody.
+    fn trust_role(&mut self, n: usize, role: &str) {
+        let host = &mut self.hosts[n];
+        let remotes = host
+            .engine
+            .as_ref()
+            .map_or(Vec::new(), |e| e.get().remotes());
+        let addresses = remotes.iter().filter(|r| r.role == role).map(|r| r.address);
+        host.trusted.extend(addresses);
     }
 
     fn cancel_something(&mut self, n: usize) {
@@ -228,10 +241,13 @@ impl Simulation {
         let Some(engine) = &mut host.engine else {
             return Ok(());
         };
-        for role in engine.get().roles() {
-            if role.status != Status::Accepted {
-                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
-            }
+        let mut roles = engine.get().roles();
+        roles.retain(|role| role.status != Status::Accepted);
+        for role in &roles {
+            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
+        }
+        for role in &roles {
+            self.trust_role(n, &role.name);
         }
         if just_now {
             for remote in self.hosts[n]
