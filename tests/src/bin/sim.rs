@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use raet_tests::sim::engine::Kind;
-use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run};
+use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
 #[derive(Parser)]
@@ -30,6 +31,12 @@ struct Arguments {
     /// Print what happens, a line for each datagram. For one seed.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Draw what happens as a sequence diagram into this file. For one seed.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    svg: Option<PathBuf>,
+    /// What of it to print and draw, in seconds, as FROM..TO.
+    #[arg(long, value_parser = seconds, default_value = "0..1000000")]
+    during: Range<u64>,
     /// Poll engines in any order and more often than need be, by this seed. For one seed.
     #[arg(long, requires = "seed")]
     restless: Option<u64>,
@@ -80,6 +87,17 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     Ok(range)
 }
 
+/// A span of time in seconds, in microseconds.
+fn seconds(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("{text}: give seconds as FROM..TO, for example 0..2.5");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str| match text.parse::<f64>() {
+        Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e6) as u64),
+        _ => Err(wrong()),
+    };
+    Ok(number(from)?..number(to)?)
+}
+
 fn meter(what: &mut dyn FnMut()) -> i64 {
     allocation_counter::measure(what).bytes_current
 }
@@ -100,7 +118,7 @@ fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
 
 fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     let options = Options {
-        trace: arguments.trace,
+        trace: arguments.trace || arguments.svg.is_some(),
         meter: Some(meter),
         restless: arguments.restless,
     };
@@ -112,11 +130,26 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     };
     let mut world = Simulation::new(plan, options);
     let end = run::run(&mut world);
-    let mut out = std::io::stdout().lock();
-    for line in world.tape().lines() {
-        // Whoever reads may stop reading.
-        if writeln!(out, "{}", world.tape().text(line)).is_err() {
-            break;
+    if arguments.trace {
+        let mut out = std::io::stdout().lock();
+        let lines = world.tape().lines().iter();
+        for line in lines.filter(|line| arguments.during.contains(&line.at)) {
+            // Whoever reads may stop reading.
+            if writeln!(out, "{}", world.tape().text(line)).is_err() {
+                break;
+            }
+        }
+    }
+    if let Some(file) = &arguments.svg {
+        let Range { start, end } = arguments.during;
+        let title = format!("seed {seed}, {}", arguments.profile.profile().as_str());
+        let picture = svg::draw(world.tape(), &title, start, end);
+        if let Err(why) = std::fs::write(file, picture) {
+            eprintln!(
+                "{}: {why}; give --svg a file that can be written",
+                file.display()
+            );
+            return ExitCode::FAILURE;
         }
     }
     match end {

@@ -117,13 +117,9 @@ impl Simulation {
     /// A person has spoken about a role: what its estates are told then, wherever they are, is no
     /// answer to anybody.
     fn trust_role(&mut self, n: usize, role: &str) {
-        let host = &mut self.hosts[n];
-        let remotes = host
-            .engine
-            .as_ref()
-            .map_or(Vec::new(), |e| e.get().remotes());
-        let addresses = remotes.iter().filter(|r| r.role == role).map(|r| r.address);
-        host.trusted.extend(addresses);
+        let owner = |whose: usize| self.plan.hosts[self.plan.hosts[whose].role].name;
+        let addresses = self.book.all().filter(|(_, whose)| owner(*whose) == role);
+        self.hosts[n].trusted.extend(addresses.map(|(at, _)| at));
     }
 
     fn cancel_something(&mut self, n: usize) {
