@@ -134,6 +134,15 @@ impl Simulation {
         let keys = seen(&self.plan, &role);
         let keys = keys.as_ref().filter(|_| status == Status::Accepted);
         let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
+        self.trust_role(n, &role.name);
+    }
+
+    /// A person has spoken about a role: what its estates are told then, wherever they are, is no
+    /// answer to anybody.
+    fn trust_role(&mut self, n: usize, role: &str) {
+        let owner = |whose: usize| self.plan.hosts[self.plan.hosts[whose].role].name;
+        let addresses = self.book.all().filter(|(_, whose)| owner(*whose) == role);
+        self.hosts[n].trusted.extend(addresses.map(|(at, _)| at));
     }
 
     fn cancel_something(&mut self, n: usize) {
@@ -279,13 +288,18 @@ impl Simulation {
         let Some(engine) = &mut host.engine else {
             return Ok(());
         };
-        for role in engine.get().roles() {
-            let keys = seen(&self.plan, &role);
-            let stale = keys.is_some_and(|keys| keys != role.keys);
-            if role.status != Status::Accepted || stale {
-                let keys = keys.as_ref();
-                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
-            }
+        let mut roles: Vec<_> = (engine.get().roles().into_iter())
+            .map(|role| (seen(&self.plan, &role), role))
+            .collect();
+        roles.retain(|(keys, role)| {
+            role.status != Status::Accepted || keys.is_some_and(|keys| keys != role.keys)
+        });
+        for (keys, role) in &roles {
+            let keys = keys.as_ref();
+            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
+        }
+        for (_, role) in &roles {
+            self.trust_role(n, &role.name);
         }
         if just_now {
             for remote in self.hosts[n]

@@ -403,12 +403,14 @@ impl Simulation {
         let whose = self.book.owner(to);
         let target = self.book.at(to);
         self.tape
-            .hash_sent(now, n, whose.unwrap_or(usize::MAX - 1), bytes);
+            .hash_sent(now, n, whose.unwrap_or(usize::MAX - 2), bytes);
         let said = head(bytes);
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
-        if !trusted {
+        let engine = self.hosts[n].engine.as_ref();
+        // What its application has to say it may say, wherever its peer claims to be.
+        if !trusted && !engine.is_some_and(|e| e.get().has_messages_for(to)) {
             self.laws.told(n, to, bytes.len())?;
         }
         self.guard.sent(from, to, bytes);
@@ -459,6 +461,12 @@ impl Simulation {
             let name = self.name(n);
             let what = format!("{name} cannot start with its own records: {why}: {records:?}");
             return Err((Rule::Whole, what));
+        }
+        if self.plan.hosts[n].fast != 0 {
+            self.fault(Fault::Clock);
+        }
+        if self.plan.back {
+            self.fault(Fault::Back);
         }
         self.note(n, || "starts".to_owned());
         self.call_all(n);
@@ -604,8 +612,14 @@ impl Simulation {
             let mut order = [0, 1, 2, 3];
             if self.whims.is_some() {
                 self.extra_polls(n);
-                if let Some(whims) = &mut self.whims {
-                    whims.shuffle(&mut order);
+            }
+            if let Some(whims) = &mut self.whims {
+                whims.shuffle(&mut order);
+                // To take a message is to say something: what is to be sent comes after it.
+                let of = |what| order.iter().position(|w| *w == what).unwrap_or(0);
+                let (take, send) = (of(2), of(3));
+                if take > send {
+                    order.swap(take, send);
                 }
             }
             let mut any = false;
@@ -694,7 +708,8 @@ impl Simulation {
                 return Ok(any);
             };
             any = true;
-            self.tape.hash_told(self.now, n, &format!("{event:?}"));
+            self.tape
+                .hash_told(self.now, n, false, &format!("{event:?}"));
             let text = || format!("{event:?}");
             self.tape.line(self.now, || What::Told {
                 host: n,
@@ -778,7 +793,7 @@ impl Simulation {
                 continue;
             }
             let told = (&taken.name, &taken.body);
-            self.tape.hash_told(self.now, n, &told);
+            self.tape.hash_told(self.now, n, true, &told);
             self.tape.line(self.now, || What::Told {
                 host: n,
                 text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
