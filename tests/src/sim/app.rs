@@ -20,6 +20,14 @@ use crate::suite::Weak;
 /// The token of a message to an attacker.
 pub(super) const TO_ATTACKER: u64 = u64::MAX;
 
+/// What is sent to an attacker, who may turn out to be somebody else.
+const NOTHING: u8 = 0xAA;
+
+/// Whether this was meant for an attacker.
+pub(super) fn to_attacker(body: &[u8]) -> bool {
+    !body.is_empty() && body.iter().all(|byte| *byte == NOTHING)
+}
+
 /// The keys that a person sees when somebody known shows them: an attacker's are not taken for them.
 fn seen(plan: &Plan, role: &RoleInfo) -> Option<PublicKeys> {
     let owner = plan.hosts.iter().position(|host| role.name == host.name)?;
@@ -196,7 +204,7 @@ impl Simulation {
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
     /// be at its address.
-    fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
+    pub(super) fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
         let host = self.book.owner(remote.address)?;
         (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
     }
@@ -213,7 +221,7 @@ impl Simulation {
         };
         if let Some(engine) = &mut host.engine {
             // Full is an answer, too.
-            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![1; len]));
+            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
         }
     }
 
@@ -300,7 +308,14 @@ impl Simulation {
     /// What is not in order yet; `None`: all is.
     pub(super) fn missing(&self) -> Option<String> {
         let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
-        if let Some((number, sent)) = self.ledger.open(|n| lives[n]).next() {
+        // What was sent to somebody at an address may be for whoever claimed to be there before.
+        let honest = |sent: &Sent| {
+            let remote = self.hosts[sent.from].engine.as_ref();
+            let remote = remote.and_then(|e| e.get().remote(sent.remote));
+            remote.is_none_or(|r| self.whom(&r) == Some(sent.to))
+        };
+        let mut open = self.ledger.open(|n| lives[n]);
+        if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {
             let (from, to) = (self.name(sent.from), self.name(sent.to));
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));

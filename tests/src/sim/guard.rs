@@ -53,6 +53,10 @@ fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let always = trust == Trust::Always;
     roles.retain(|r| (r.proven || r.judged && !always) && except != Some(&*r.name));
     for role in &mut roles {
+        // A pending one is accepted by whoever joins with its keys, unless a person decides.
+        if trust != Trust::Never && role.status == Status::Pending {
+            role.status = Status::Accepted;
+        }
         if always {
             role.status = Status::Accepted;
             role.judged = false;

@@ -8,7 +8,7 @@ use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
 use raet_core::stats::{Reason, Verdict};
 
-use super::app::TO_ATTACKER;
+use super::app::{TO_ATTACKER, to_attacker};
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
 use super::guard::Guard;
@@ -722,7 +722,7 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.book.owner(i.address));
+                let whom = info.and_then(|i| self.whom(&i));
                 if self.plan.menace.siege {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }
@@ -768,7 +768,7 @@ impl Simulation {
             any = true;
             let life = host.life;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            if from.is_none() && Guard::is_attacker(&taken.name) {
+            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
