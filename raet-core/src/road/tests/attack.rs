@@ -137,6 +137,29 @@ both! {
         }
     }
 
+    fn a_stranger_does_not_keep_a_name_from_its_owner<S>() {
+        for asked in [false, true] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("main", 1), ("other", 2)] {
+                let mut config = config(text, n);
+                config.main = true;
+                world.add(config);
+            }
+            // All that it says is public, but for where it is.
+            let claim = Claim { role: "main", ..stranger("main", 1, 1) };
+            inject(&mut world, 1, address(5), &claim.request());
+            if asked {
+                // The host of other has begun something with it.
+                let now = world.now;
+                world.estates[1].stack.add_remote(now, address(5), 0).unwrap();
+            }
+            let main = world.connect(1, 0);
+            world.run(ms(5000));
+            let held = world.estates[1].stack.remote(main).unwrap();
+            assert!(held.allowed && held.name == "main", "{held:?}");
+        }
+    }
+
     fn a_repeated_ack_measures_nothing<S>() {
         let mut world = World::<S>::new();
         let mut main = config("main", 1);

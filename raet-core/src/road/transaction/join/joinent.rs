@@ -228,7 +228,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if known && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
-        self.check_identity(slot, body)
+        self.check_identity(slot, body, false)
             .map_err(|_| No::Told(PacketKind::Reject, Reason::Impostor))?;
         match self.take_claim(now, slot, &claim) {
             Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
