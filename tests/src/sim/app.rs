@@ -209,6 +209,13 @@ impl Simulation {
         (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
     }
 
+    /// The host that is at a remote's address, if its role is the host's.
+    pub(super) fn keyholder(&self, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        let role = self.plan.hosts[host].role;
+        (*remote.role == *self.name(role)).then_some(host)
+    }
+
     /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
     fn send_to_attacker(&mut self, n: usize, remote: &RemoteInfo, len: usize) {
         let host = &mut self.hosts[n];
@@ -312,7 +319,9 @@ impl Simulation {
         let honest = |sent: &Sent| {
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            remote.is_none_or(|r| self.whom(&r) == Some(sent.to))
+            // Of a stranger that nobody called, nothing is known to be true.
+            let called = self.plan.hosts[sent.from].connects.contains(&sent.to);
+            remote.is_none_or(|r| self.whom(&r) == Some(sent.to) && (r.proven || called))
         };
         let mut open = self.ledger.open(|n| lives[n]);
         if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {
@@ -332,13 +341,15 @@ impl Simulation {
                 return Some(format!("{} has records to be stored", self.name(n)));
             }
             for to in &self.plan.hosts[n].connects {
-                let up = |of: usize, name: &str| {
+                let up = |of: usize, whom: usize| {
                     let engine = self.hosts[of].engine.as_ref()?.get();
-                    engine.remote(engine.find(name)?)
+                    let named = engine.find(self.name(whom));
+                    let named = named.and_then(|id| engine.remote(id));
+                    let mut all = engine.remotes().into_iter();
+                    all.find(|r| r.allowed && self.keyholder(r) == Some(whom))
+                        .or(named)
                 };
-                let here = engine.get().find(self.name(*to));
-                let here = here.and_then(|id| engine.get().remote(id));
-                let there = up(*to, self.name(n));
+                let (here, there) = (up(n, *to), up(*to, n));
                 let both = [&here, &there];
                 if !both.iter().all(|r| r.as_ref().is_some_and(|r| r.allowed)) {
                     return Some(format!(

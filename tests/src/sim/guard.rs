@@ -48,6 +48,10 @@ type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
 fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let mut remotes = engine.remotes();
     remotes.retain(|r| r.proven && except != Some(&*r.name));
+    for remote in &mut remotes {
+        // Without a session this is what a join says, which anyone can.
+        remote.joined |= !remote.allowed;
+    }
     let mut roles = engine.roles();
     // Who takes any keys takes back what a person said (road-transactions: Acceptance).
     let always = trust == Trust::Always;

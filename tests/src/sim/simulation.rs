@@ -767,7 +767,13 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            // A name is a claim; the keys of a role are what is proven.
+            let remote = host
+                .engine
+                .as_ref()
+                .and_then(|e| e.get().remote(taken.remote));
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
+            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
             if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
                 continue;
             }
