@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
+use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
 
 use super::app::{TO_ATTACKER, to_attacker};
@@ -408,7 +409,11 @@ impl Simulation {
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
-        if !trusted {
+        // What its application has to say may go where a stranger claims to be now.
+        let spoken_to = |r: &RemoteInfo| r.address == to && r.queued + r.open > 0;
+        let engine = self.hosts[n].engine.as_ref();
+        let asked = engine.is_some_and(|e| e.get().remotes().iter().any(spoken_to));
+        if !trusted && !asked {
             self.laws.told(n, to, bytes.len())?;
         }
         self.guard.sent(from, to, bytes);
