@@ -70,7 +70,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ///
     /// # Errors
     ///
-    /// When no such role is known, or its keys are not the ones that were seen (H17).
+    /// When no such role is known or its keys are not, or they are not the ones that were seen (H17).
     pub fn judge_role(
         &mut self,
         now: Instant,
@@ -80,7 +80,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<(), JudgeError> {
         let now = self.clock(now);
         let slot = self.role_by_name(role).ok_or(JudgeError::Unknown)?;
-        let held = self.roles.at(slot).ok_or(JudgeError::Unknown)?;
+        let held = self.roles.at(slot).filter(|r| r.key.is_some());
+        let held = held.ok_or(JudgeError::Unknown)?;
         let offered = held.offered;
         match keys {
             Some(seen) if *seen == held.keys() => {}

@@ -197,14 +197,7 @@ impl Copy {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut sim = Command::new(cargo);
         sim.current_dir(&self.tree)
-            .args([
-                "run",
-                "--quiet",
-                "--locked",
-                "--release",
-                "--package",
-                "raet-tests",
-            ])
+            .args(["run", "--quiet", "--locked", "--package", "raet-tests"])
             .args([
                 "--bin",
                 "sim",
@@ -214,11 +207,8 @@ impl Copy {
                 "--profile",
                 profile,
             ])
+            // Each is built once, so building is most of the time; and what the engine asserts counts.
             .env("CARGO_TARGET_DIR", &self.target)
-            // Faults are also found by what the engine asserts; and each is built once.
-            .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true")
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .stdin(Stdio::null());
         if let Some(threads) = arguments.threads {
             sim.args(["--threads", &threads.to_string()]);

@@ -13,7 +13,7 @@ use raet_core::road::{RemoteInfo, RoleInfo};
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
-use super::plan::{MS, Plan, S};
+use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
 use crate::suite::Weak;
 
@@ -113,11 +113,13 @@ impl Simulation {
     }
 
     fn some_remote(&mut self, n: usize) -> Option<RemoteInfo> {
-        let host = &mut self.hosts[n];
-        let mut remotes = host.engine.as_ref()?.get().remotes();
+        let mut remotes = self.hosts[n].engine.as_ref()?.get().remotes();
+        // Under siege it does nothing about strangers that would make another of somebody known.
+        remotes.retain(|r| !self.plan.menace.siege || self.whom(n, r).is_some());
         if remotes.is_empty() {
             return None;
         }
+        let host = &mut self.hosts[n];
         let which = host.rng.below(remotes.len());
         Some(remotes.swap_remove(which))
     }
@@ -181,7 +183,7 @@ impl Simulation {
             // Never fits.
             _ => host.plan.limits.message + 1 + rng.below(9),
         };
-        if self.whom(remote).is_none() {
+        if self.whom(n, remote).is_none() {
             self.send_to_attacker(n, remote, len);
             return Ok(());
         }
@@ -204,9 +206,17 @@ impl Simulation {
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
     /// be at its address.
-    pub(super) fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
+    pub(super) fn whom(&self, n: usize, remote: &RemoteInfo) -> Option<usize> {
         let host = self.book.owner(remote.address)?;
-        (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
+        let named = remote.name.is_empty() || *remote.name == *self.name(host);
+        (named && self.is_known(n, remote, host)).then_some(host)
+    }
+
+    /// Whether more is known to host `n` of a remote than what anyone can claim, where anyone does: it
+    /// called it, or it has proven itself.
+    fn is_known(&self, n: usize, remote: &RemoteInfo, host: usize) -> bool {
+        let called = self.plan.hosts[n].connects.contains(&host);
+        !self.plan.menace.is_there() || remote.proven || called
     }
 
     /// The host that is at a remote's address, if its role is the host's.
@@ -241,7 +251,7 @@ impl Simulation {
         wait: Option<u64>,
         once: bool,
     ) -> Result<(), SendError> {
-        let Some(to) = self.whom(remote) else {
+        let Some(to) = self.whom(n, remote) else {
             return Ok(());
         };
         let number = self.ledger.sent.len();
@@ -285,7 +295,10 @@ impl Simulation {
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) -> Law {
-        self.call_all(n);
+        let just_now = self.now < self.plan.storm + 2 * S;
+        if just_now {
+            self.call_all(n);
+        }
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
@@ -299,7 +312,7 @@ impl Simulation {
                 let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
             }
         }
-        if self.now < self.plan.storm + 2 * S + 500 * MS {
+        if just_now {
             for remote in self.hosts[n]
                 .engine
                 .as_ref()
@@ -319,9 +332,7 @@ impl Simulation {
         let honest = |sent: &Sent| {
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            // Of a stranger that nobody called, nothing is known to be true.
-            let called = self.plan.hosts[sent.from].connects.contains(&sent.to);
-            remote.is_none_or(|r| self.whom(&r) == Some(sent.to) && (r.proven || called))
+            remote.is_none_or(|r| self.whom(sent.from, &r) == Some(sent.to))
         };
         let mut open = self.ledger.open(|n| lives[n]);
         if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {

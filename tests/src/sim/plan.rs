@@ -179,6 +179,11 @@ pub struct Menace {
 }
 
 impl Menace {
+    /// Whether anybody does.
+    pub(super) fn is_there(&self) -> bool {
+        self.off_path.is_some() || self.on_path.is_some() || self.insiders > 0
+    }
+
     fn draw(rng: &mut Rng, rough: bool) -> Self {
         let which = 1 + rng.below(7);
         let mut pace = |bit| (which & bit != 0).then(|| MS * (5 + rng.bits() % 200));
@@ -302,11 +307,13 @@ impl Plan {
             .map(|n| host(&mut rng, n, count, &strength, timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
-        let mains: Vec<bool> = hosts.iter().map(|h| h.main).collect();
+        let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
         for host in &mut hosts {
             host.longest = shortest;
-            // Only a main estate takes strangers.
-            host.connects.retain(|to| mains[*to]);
+            // Only a main estate takes strangers, and nobody takes who bears its own keys (H16).
+            let role = host.role;
+            host.connects
+                .retain(|to| known[*to].0 && known[*to].1 != role);
             host.connects.dedup();
         }
         let links = (0..count)

@@ -338,12 +338,12 @@ impl Simulation {
         if !trusted {
             self.laws.heard(n, from, len);
         }
-        let (life, here) = (receiver.life, self.book.address(n));
+        let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
             receiver.plan.trust,
             source,
-            (from, here),
+            from,
             &bytes,
             engine.get(),
         );
@@ -413,10 +413,12 @@ impl Simulation {
         let spoken_to = |r: &RemoteInfo| r.address == to && r.queued + r.open > 0;
         let engine = self.hosts[n].engine.as_ref();
         let asked = engine.is_some_and(|e| e.get().remotes().iter().any(spoken_to));
-        if !trusted && !asked {
+        if asked {
+            self.hosts[n].trusted.insert(to);
+        } else if !trusted {
             self.laws.told(n, to, bytes.len())?;
         }
-        self.guard.sent(from, to, bytes);
+        self.guard.sent(from, whose, bytes);
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {
@@ -460,7 +462,9 @@ impl Simulation {
         let seals = self.seals.clone();
         let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
         if let Err(why) = started {
-            let what = format!("{} cannot start with its own records: {why}", self.name(n));
+            let records: Vec<_> = self.hosts[n].keep.records().collect();
+            let name = self.name(n);
+            let what = format!("{name} cannot start with its own records: {why}: {records:?}");
             return Err((Rule::Whole, what));
         }
         self.note(n, || "starts".to_owned());
@@ -681,6 +685,10 @@ impl Simulation {
             any = true;
             let at = host.store_at(self.now, record.place());
             let life = host.life;
+            self.tape.line(self.now, || What::Note {
+                host: n,
+                text: format!("keeps, at {:.6}: {record:?}", at as f64 / 1e6),
+            });
             self.at(at, Happening::Stored(n, life, record));
         }
     }
@@ -727,7 +735,7 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.whom(&i));
+                let whom = info.and_then(|i| self.whom(n, &i));
                 if self.plan.menace.siege {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }

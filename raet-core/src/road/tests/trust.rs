@@ -9,7 +9,7 @@ use crate::config::{Presence, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::JudgeError;
 use crate::event::{Event, JoinFailure, Outcome, RemoteEvent};
-use crate::keep::Status;
+use crate::keep::{Record, Status};
 use crate::road::{RemoteId, RoadStack};
 use crate::storage::Storage;
 use crate::time::Duration;
@@ -161,6 +161,21 @@ both! {
                 assert!(remotes[0].joined && remotes[0].allowed, "{reversed} {mutable} {n}");
             }
         }
+    }
+
+    fn a_role_whose_record_was_lost_cannot_be_judged_without_its_keys<S>() {
+        let (mut world, _, _) = World::<S>::allowed();
+        let kept = world.estates[1].records.iter().filter(|r| !matches!(r, Record::Role(_)));
+        let kept = kept.cloned().collect();
+        world.restart(1, config("other", 2), kept);
+        let now = world.now;
+        let stack = &mut world.estates[1].stack;
+        let judged = stack.judge_role(now, "main", Status::Accepted, None);
+        assert_eq!(judged, Err(JudgeError::Unknown));
+        assert_eq!(stack.roles().count(), 0, "there is nothing to be judged");
+        world.settle();
+        let records = world.estates[1].records.clone();
+        world.restart(1, config("other", 2), records);
     }
 
     fn who_is_asked_for_and_joins_meanwhile_is_one_remote<S>() {
