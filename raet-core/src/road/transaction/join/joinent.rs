@@ -5,6 +5,7 @@ use super::{Join, Joinent};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
+use crate::road::UNPROVEN;
 use crate::road::path::address_bytes;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
@@ -199,7 +200,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Ok(found) => found,
             Err(no) => return (None, Err(no)),
         };
-        let outcome = self.take_known_request(now, slot, new, from, head, body);
+        let outcome = self.take_known_request(now, slot, from, head, body);
         if new && outcome.is_err() {
             self.remove_remote(now, slot);
         }
@@ -210,12 +211,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         slot: u32,
-        new: bool,
         from: SocketAddr,
         head: &Head,
         body: &JoinBody,
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
+        // Whom the host asked for is where it asked: a claim from elsewhere would take along what the
+        // host has to say to it.
+        let asked = !self.remotes.is_linked::<UNPROVEN>(slot);
+        let elsewhere = |r: &Remote<C>| !r.proven && r.path.address != from;
+        if asked && self.remotes.at(slot).is_some_and(elsewhere) {
+            return Err(No::Silent(Reason::Address));
+        }
         self.settle_race(now, slot, vacuous, body)?;
         let claim = Claimed {
             from: Some(from),
@@ -223,9 +230,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        // Of one that never said who it is nothing is known that could differ.
-        let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
-        if known && !self.config.mutable && self.differs(slot, &claim, false) {
+        // What nobody ever proved may be anyone's word: it binds nobody (H4).
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        if proven && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
         self.check_identity(slot, body, false)
