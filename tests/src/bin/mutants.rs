@@ -64,7 +64,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let mut all = true;
     if !arguments.check {
         // What finds fault with the engine as it is finds nothing in a mutant.
-        for profile in ["swarm", "hostile"] {
+        let mut profiles: Vec<&str> = faults.iter().map(|f| &*f.profile).collect();
+        profiles.sort_unstable();
+        profiles.dedup();
+        for profile in profiles {
             eprint!("no fault, {profile}: ");
             match copy.simulate(arguments, profile)? {
                 Fate::Survived => eprintln!("all is well"),

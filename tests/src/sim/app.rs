@@ -219,6 +219,15 @@ impl Simulation {
         !self.plan.menace.is_there() || remote.proven || called
     }
 
+    /// Whether somebody has proven to host `n` to be `whom`.
+    fn has_proven(&self, n: usize, whom: usize) -> bool {
+        let engine = self.hosts[n].engine.as_ref();
+        let remotes = engine.map_or(Vec::new(), |e| e.get().remotes());
+        remotes
+            .iter()
+            .any(|r| r.proven && self.keyholder(r) == Some(whom))
+    }
+
     /// The host that is at a remote's address, if its role is the host's.
     pub(super) fn keyholder(&self, remote: &RemoteInfo) -> Option<usize> {
         let host = self.book.owner(remote.address)?;
@@ -332,7 +341,11 @@ impl Simulation {
         let honest = |sent: &Sent| {
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            remote.is_none_or(|r| self.whom(sent.from, &r) == Some(sent.to))
+            // Nor is it owed where its receiver is known by another remote by now.
+            remote.is_none_or(|r| {
+                self.whom(sent.from, &r) == Some(sent.to)
+                    && (r.proven || !self.has_proven(sent.from, sent.to))
+            })
         };
         let mut open = self.ledger.open(|n| lives[n]);
         if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {

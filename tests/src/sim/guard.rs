@@ -10,7 +10,7 @@ use raet_core::event::RemoteEvent;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Verdict;
-use raet_core::wire::Frame;
+use raet_core::wire::{Frame, PacketKind};
 
 use super::attack::{Power, Source};
 use super::engine::Engine;
@@ -38,7 +38,7 @@ pub(super) struct Watch {
     insider: Option<String>,
     /// Whether the sender itself had a session.
     allowed: bool,
-    /// It is a segment of a message.
+    /// It is a segment of a message, or gives one up.
     part: bool,
     /// `None`: the datagram may change what it is about.
     held: Option<Held>,
@@ -114,7 +114,9 @@ impl Guard {
         let own = insider.as_deref().and_then(|name| engine.find(name));
         Watch {
             act,
-            part: Frame::parse(bytes).is_ok_and(|frame| frame.head.segments > 1),
+            part: Frame::parse(bytes).is_ok_and(|frame| {
+                frame.head.segments > 1 || frame.head.packet == PacketKind::Nack
+            }),
             trust,
             allowed: own
                 .and_then(|id| engine.remote(id))

@@ -8,6 +8,7 @@ use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
 use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
+use raet_core::wire::PacketKind;
 
 use super::app::{TO_ATTACKER, to_attacker};
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
@@ -413,9 +414,11 @@ impl Simulation {
         let spoken_to = |r: &RemoteInfo| r.address == to && r.queued + r.open > 0;
         let engine = self.hosts[n].engine.as_ref();
         let asked = engine.is_some_and(|e| e.get().remotes().iter().any(spoken_to));
+        // A claim about somebody proven is tried over the way that it names (H4).
+        let hello = said.is_some_and(|head| head.packet == PacketKind::Hello);
         if asked {
             self.hosts[n].trusted.insert(to);
-        } else if !trusted {
+        } else if !trusted && !hello {
             self.laws.told(n, to, bytes.len())?;
         }
         self.guard.sent(from, whose, bytes);
