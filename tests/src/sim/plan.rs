@@ -190,6 +190,11 @@ pub struct Menace {
 }
 
 impl Menace {
+    /// Whether anybody does.
+    pub(super) fn is_there(&self) -> bool {
+        self.off_path.is_some() || self.on_path.is_some() || self.insiders > 0
+    }
+
     fn draw(rng: &mut Rng, rough: bool) -> Self {
         let which = 1 + rng.below(7);
         let mut pace = |bit| (which & bit != 0).then(|| MS * (5 + rng.bits() % 200));

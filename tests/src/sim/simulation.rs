@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
+use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
+use raet_core::wire::PacketKind;
 
-use super::app::TO_ATTACKER;
+use super::app::{TO_ATTACKER, to_attacker};
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
 use super::guard::Guard;
@@ -337,12 +339,12 @@ impl Simulation {
         if !trusted {
             self.laws.heard(n, from, len);
         }
-        let (life, here) = (receiver.life, self.book.address(n));
+        let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
             receiver.plan.trust,
             source,
-            (from, here),
+            from,
             &bytes,
             engine.get(),
         );
@@ -410,10 +412,15 @@ impl Simulation {
         }
         let engine = self.hosts[n].engine.as_ref();
         // What its application has to say it may say, wherever its peer claims to be.
-        if !trusted && !engine.is_some_and(|e| e.get().has_messages_for(to)) {
+        let asked = engine.is_some_and(|e| e.get().has_messages_for(to));
+        // A claim about somebody proven is tried over the way that it names (H4).
+        let hello = said.is_some_and(|head| head.packet == PacketKind::Hello);
+        if asked {
+            self.hosts[n].trusted.insert(to);
+        } else if !trusted && !hello {
             self.laws.told(n, to, bytes.len())?;
         }
-        self.guard.sent(from, to, bytes);
+        self.guard.sent(from, whose, bytes);
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {
@@ -743,7 +750,7 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.book.owner(i.address));
+                let whom = info.and_then(|i| self.whom(n, &i));
                 if self.plan.menace.siege {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }
@@ -788,8 +795,14 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            // A name is a claim; the keys of a role are what is proven.
+            let remote = host
+                .engine
+                .as_ref()
+                .and_then(|e| e.get().remote(taken.remote));
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            if from.is_none() && Guard::is_attacker(&taken.name) {
+            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
+            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
