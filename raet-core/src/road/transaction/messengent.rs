@@ -150,6 +150,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if session.pinned {
                 return self.stats.drop(Reason::UnknownSession);
             }
+            if remote.rsid != 0 && !at_or_after(head.session, remote.rsid) {
+                return self.stats.drop(Reason::StaleSession);
+            }
             remote.rsid = head.session;
             remote.window = Window::new();
         }
@@ -190,7 +193,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = &frame.head;
         let incoming = match self.incoming(slot, head.session, head.transaction_id) {
             Some(incoming) => incoming,
-            None if head.segments == 1 => return self.take_single(slot, frame, data),
+            None if head.segments == 1 => return self.take_single(now, slot, frame, data),
             None => match self.open_incoming(now, slot, frame) {
                 Ok(incoming) => incoming,
                 Err(reason) => return self.stats.drop(reason),
@@ -201,19 +204,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// A message in one packet: opened where it lies in the datagram, then copied once.
-    fn take_single(&mut self, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
+    fn take_single(&mut self, now: Instant, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
         let head = &frame.head;
-        let to = self.remotes.at(slot).map(|r| r.path.address);
         let Some(coat) = data.get_mut(frame.coat()) else {
             return self.stats.drop(Reason::Segment);
         };
         let Some((range, name)) = self.open_coat(slot, head, coat) else {
-            if let Some(to) = to {
-                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
-            }
+            self.on_closed_coat(now, slot, head);
             return self.stats.drop(Reason::Coat);
         };
-        self.pin(slot);
+        if head.coat == CoatKind::Nacl && !coat.is_empty() {
+            self.pin(slot);
+        }
         if let Some(verdict) = self.known_by_name(slot, head, name) {
             return verdict;
         }
@@ -379,7 +381,23 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Some((range, named(head, nonce)))
     }
 
-    /// A coat has opened under the session's key: its session id is the peer's for good.
+    /// A coat did not open. Its sender is told, if others of its session did. Else it may hold a session
+    /// of which we never heard, since no more came of our allow than its initiate: silence, and the session
+    /// that we make now is for both (H13).
+    fn on_closed_coat(&mut self, now: Instant, slot: u32, head: &Head) {
+        let Some(remote) = self.remotes.at(slot) else {
+            return;
+        };
+        if remote.session.as_ref().is_some_and(|s| s.pinned) {
+            let to = remote.path.address;
+            self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+        } else {
+            self.start_allow(now, slot);
+        }
+    }
+
+    /// A coat has opened under the session's key: its session id is the peer's for good. An empty one proves
+    /// nothing of the kind: it may be a late copy from a session that was forgotten.
     fn pin(&mut self, slot: u32) {
         if let Some(session) = self.remotes.at_mut(slot).and_then(|r| r.session.as_mut()) {
             session.pinned = true;

@@ -5,7 +5,7 @@ use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::messenger::{no, set_bit};
+use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Segment);
         };
         if assembly.came == assembly.shape.count() {
-            return self.finish_assembly(slot, incoming);
+            return self.finish_assembly(now, slot, incoming);
         }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
         let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
@@ -77,7 +77,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    pub(super) fn finish_assembly(&mut self, slot: u32, incoming: u32) -> Verdict {
+    pub(super) fn finish_assembly(&mut self, now: Instant, slot: u32, incoming: u32) -> Verdict {
         let Some(held) = self.inbox.at(incoming) else {
             return self.stats.drop(Reason::Segment);
         };
@@ -99,13 +99,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             (CoatKind::Nacl, None) => None,
         };
         let Some((range, name)) = opened else {
-            if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
-                self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
-            }
+            self.on_closed_coat(now, slot, &head);
             self.drop_incoming(incoming, false);
             return self.stats.drop(Reason::Coat);
         };
-        self.pin(slot);
+        if head.coat == CoatKind::Nacl {
+            self.pin(slot);
+        }
         if let Some(verdict) = self.known_by_name(slot, &head, name) {
             self.remove_incoming(incoming);
             return verdict;
