@@ -381,18 +381,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Some((range, named(head, nonce)))
     }
 
-    /// A coat did not open. Its sender is told, if others of its session did. Else it may hold a session
-    /// of which we never heard, since no more came of our allow than its initiate: silence, and the session
-    /// that we make now is for both (H13).
+    /// A coat did not open. Its sender is told, if others of its session did. Else it may be late from the
+    /// session before, which its sender does not repeat; or its sender holds one of which we never heard,
+    /// since no more came of our allow than its initiate: silence, and a session that both have (H13).
     fn on_closed_coat(&mut self, now: Instant, slot: u32, head: &Head) {
-        let Some(remote) = self.remotes.at(slot) else {
+        let patience = self.config.timers.messenger.redo_min;
+        let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        if remote.session.as_ref().is_some_and(|s| s.pinned) {
-            let to = remote.path.address;
-            self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
-        } else {
-            self.start_allow(now, slot);
+        let to = remote.path.address;
+        match &mut remote.session {
+            Some(session) if session.pinned => {
+                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+            }
+            Some(session) if session.closed == Instant::NEVER => session.closed = now,
+            Some(session) if now.since(session.closed) < patience => {}
+            _ => self.start_allow(now, slot),
         }
     }
 
