@@ -8,6 +8,7 @@
 Needs arm-none-eabi-{nm,addr2line,readelf,objdump}: Debian's binutils-arm-none-eabi.
 """
 import collections
+import functools
 import re
 import subprocess
 import sys
@@ -115,7 +116,16 @@ PANICS = (r"^(core::panicking::|core::(option|result)::(expect|unwrap)_failed|co
 
 def panics(image):
     found = collections.defaultdict(list)
-    places = list(calls(image, PANICS))
+    # A function of `core` that calls one of these is itself a way in, unless it was inlined.
+    wanted = PANICS
+    while True:
+        places = list(calls(image, wanted))
+        owners = {owner(image, at) for at, _ in places}
+        more = sorted(n for n in owners if re.match(r"(core::|<(core::|\[)|compiler_builtins)", n)
+                      and not re.search(wanted, n))
+        if not more:
+            break
+        wanted += "".join("|^{}$".format(re.escape(n)) for n in more)
     for (_, target), chain in zip(places, origins(image, [a for a, _ in places])):
         # Who made the call that `core` or a helper made in its name.
         own = [c for c in chain if crate(c[1]) not in ("core", "compiler_builtins", "?")] or chain
@@ -125,6 +135,16 @@ def panics(image):
         print("{}: {} calls".format(name, len(found[name])))
         for path, line, target in sorted(found[name]):
             print("  {}:{} {}".format(path, line, target))
+
+
+@functools.cache
+def code_by_address(image):
+    return code(image)
+
+
+def owner(image, address):
+    """The name of the function that an address lies in."""
+    return next((n for a, size, n in code_by_address(image) if a <= address < a + size), "")
 
 
 def allocator(image):

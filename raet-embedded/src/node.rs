@@ -255,6 +255,7 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
     }
 
     /// Stores the records that wait; when to try again, if the keep fails.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn store(&mut self, clock: &mut impl Clock) -> Option<Instant> {
         loop {
             let now = clock.now();

@@ -2,7 +2,7 @@
 //! it, and a restart with 10,000 kept remotes. Over loopback sockets; the keep lies under `target/`.
 #![cfg(unix)]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use raet_core::config::{Config, Trust};
@@ -124,7 +124,7 @@ impl Peer {
         let suite = NaclSuite::new(&seed);
         let now = time::Instant::ZERO;
         let mut engine = RoadStack::new(now, config, Heap::LIMITS, suite, None).expect("an engine");
-        let socket = UdpSocket::bind(([127, 0, 0, 1], 0)).expect("a free port");
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         socket.set_nonblocking(true).expect("a socket");
         let hub = engine.connect(now, hub, 0).expect("room");
         Self {
@@ -159,6 +159,11 @@ impl Peer {
 fn fill(folder: &TempDir) {
     open(Some(folder)).shutdown(&Shutdown::NOW);
     let mut keep = FileKeep::open(folder.path(), KeepOptions::default()).expect("a good keep");
+    let estate = keep.records().into_iter().find_map(|record| match record {
+        Record::Estate(estate) => Some(estate.sessions),
+        _ => None,
+    });
+    let session = estate.expect("ids were reserved");
     let suite = NaclSuite::new(&[0; 32]);
     let mut records = Vec::new();
     for n in 1..=KEPT {
@@ -182,7 +187,7 @@ fn fill(folder: &TempDir) {
             kind: 0,
             joined: true,
             proven: true,
-            session: 1,
+            session,
         }));
     }
     keep.store(&records).expect("room on the disk");

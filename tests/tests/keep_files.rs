@@ -140,12 +140,11 @@ fn two_cannot_have_one_keep() {
 fn a_keep_is_converted_when_another_form_is_asked_for() {
     let folder = captured("json", "main");
     let records = open(&folder).records();
-    let options = || {
-        let mut options = KeepOptions::default();
-        options.form = Some(Form::Msgpack);
-        options
+    let options = KeepOptions {
+        form: Some(Form::Msgpack),
+        ..KeepOptions::default()
     };
-    let keep = FileKeep::open(folder.path(), options()).expect("a good keep");
+    let keep = FileKeep::open(folder.path(), options).expect("a good keep");
     assert_eq!(keep.records(), records);
     let captured = captured("msgpack", "main");
     for path in [
@@ -238,8 +237,10 @@ fn secrets_that_others_can_read_are_refused() {
     let error = FileKeep::open(folder.path(), KeepOptions::default()).expect_err("readable");
     assert!(matches!(&error, KeepError::Readable { mode: 0o640, .. }));
     assert!(error.to_string().contains("chmod 600"), "{error}");
-    let mut options = KeepOptions::default();
-    options.readable = true;
+    let options = KeepOptions {
+        readable: true,
+        ..KeepOptions::default()
+    };
     FileKeep::open(folder.path(), options).expect("as asked");
     assert_eq!(mode(&keys), 0o640);
     set_mode(&keys, 0o600);

@@ -67,6 +67,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// # Errors
     ///
     /// Not an error: the datagram was dropped, and why.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     pub fn judge<'d>(
         &mut self,
         now: Instant,
@@ -161,6 +162,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The last step of [`handle_datagram`](Self::handle_datagram): judged anew, for time has passed
     /// since, and acted on.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     pub fn accept(&mut self, now: Instant, checked: Checked<'_>) -> Verdict {
         let now = self.clock(now);
         let Checked {
@@ -387,6 +389,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn accept_join(&mut self, now: Instant, from: SocketAddr, head: &Head, body: &[u8]) -> Verdict {
         if head.flags.contains(Flags::CORRESPONDENT) {
             let verdict = self.on_joiner(now, from, head, body);
@@ -394,6 +397,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.settle(slot);
             }
             return verdict;
+        }
+        if !cfg!(feature = "joinent") {
+            return self.stats.drop(Reason::Unexpected);
         }
         self.on_joinent(now, from, head, body)
     }

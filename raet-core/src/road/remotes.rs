@@ -114,6 +114,26 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         })
     }
 
+    /// Gives a remote the id that its peer knows it by; no other remote may have it.
+    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let old = core::mem::replace(&mut remote.near, near);
+        if old == near {
+            return;
+        }
+        self.by_near
+            .remove(self.hash.hash(&old.to_le_bytes()), slot);
+        let inserted = self
+            .by_near
+            .insert(self.hash.hash(&near.to_le_bytes()), slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+    }
+
     /// The name must belong to no other remote.
     pub(crate) fn set_name(&mut self, slot: u32, name: &Name) {
         let Some(remote) = self.remotes.at_mut(slot) else {
@@ -156,23 +176,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.set_name(slot, name);
         true
-    }
-
-    /// Gives a remote another near uid, one that no remote has.
-    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
-        };
-        let old = core::mem::replace(&mut remote.near, near);
-        self.by_near
-            .remove(self.hash.hash(&old.to_le_bytes()), slot);
-        let inserted = self
-            .by_near
-            .insert(self.hash.hash(&near.to_le_bytes()), slot);
-        debug_assert!(
-            inserted,
-            "an index holds as many pairs as there are remotes"
-        );
     }
 
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {

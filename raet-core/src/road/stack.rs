@@ -22,7 +22,7 @@ use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyedHash, List, Slot, Storage, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::{BodyKind, MAX_HEAD, MAX_PACKET, Name, name};
+use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
 pub(crate) type Roles<S, C> = Table<Role<C>, <S as Storage>::Roles<Slot<Role<C>, 2>>, 2>;
@@ -509,6 +509,12 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
     }
     if !matches!(config.body, BodyKind::Json | BodyKind::Msgpack) {
         return Err(SetupError::BodyKind);
+    }
+    if config.main && !cfg!(feature = "joinent")
+        || config.head == HeadKind::Json && !cfg!(feature = "json-head")
+        || config.body == BodyKind::Msgpack && !cfg!(feature = "msgpack")
+    {
+        return Err(SetupError::Feature);
     }
     let t = &config.timers;
     let paces = [

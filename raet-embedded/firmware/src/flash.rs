@@ -15,11 +15,11 @@ pub const PAGE: u32 = 1024;
 const WORD: usize = 4;
 
 /// A file as a flash chip of [`SIZE`](Self::SIZE) bytes.
-pub struct Flash(File);
+pub struct Chip(File);
 
 /// What the chip refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FlashError {
+pub enum ChipError {
     /// Beyond its end.
     Range,
     /// Between two words, or two pages.
@@ -28,13 +28,13 @@ pub enum FlashError {
     Host,
 }
 
-impl From<Refused> for FlashError {
+impl From<Refused> for ChipError {
     fn from(Refused: Refused) -> Self {
         Self::Host
     }
 }
 
-impl NorFlashError for FlashError {
+impl NorFlashError for ChipError {
     fn kind(&self) -> NorFlashErrorKind {
         match self {
             Self::Range => NorFlashErrorKind::OutOfBounds,
@@ -44,7 +44,7 @@ impl NorFlashError for FlashError {
     }
 }
 
-impl Flash {
+impl Chip {
     /// Bytes in all.
     pub const SIZE: u32 = 8 * PAGE;
 
@@ -53,34 +53,34 @@ impl Flash {
     /// # Errors
     ///
     /// When the host lets us neither change nor create it.
-    pub fn open(path: &CStr) -> Result<Self, FlashError> {
+    pub fn open(path: &CStr) -> Result<Self, ChipError> {
         if let Ok(file) = File::open(path, Mode::Change) {
             return Ok(Self(file));
         }
-        let mut flash = Self(File::open(path, Mode::Create)?);
-        flash.erase(0, Self::SIZE)?;
-        Ok(flash)
+        let mut chip = Self(File::open(path, Mode::Create)?);
+        chip.erase(0, Self::SIZE)?;
+        Ok(chip)
     }
 }
 
-fn check(offset: u32, len: usize, unit: u32) -> Result<(), FlashError> {
+fn check(offset: u32, len: usize, unit: u32) -> Result<(), ChipError> {
     if !offset.is_multiple_of(unit) || !(len as u32).is_multiple_of(unit) {
-        return Err(FlashError::Alignment);
+        return Err(ChipError::Alignment);
     }
     match offset.checked_add(len as u32) {
-        Some(end) if end <= Flash::SIZE => Ok(()),
-        _ => Err(FlashError::Range),
+        Some(end) if end <= Chip::SIZE => Ok(()),
+        _ => Err(ChipError::Range),
     }
 }
 
-impl ErrorType for Flash {
-    type Error = FlashError;
+impl ErrorType for Chip {
+    type Error = ChipError;
 }
 
-impl ReadNorFlash for Flash {
+impl ReadNorFlash for Chip {
     const READ_SIZE: usize = 1;
 
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), ChipError> {
         check(offset, bytes.len(), 1)?;
         Ok(self.0.read(offset, bytes)?)
     }
@@ -90,11 +90,11 @@ impl ReadNorFlash for Flash {
     }
 }
 
-impl NorFlash for Flash {
+impl NorFlash for Chip {
     const WRITE_SIZE: usize = WORD;
     const ERASE_SIZE: usize = PAGE as usize;
 
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), ChipError> {
         check(from, to.saturating_sub(from) as usize, PAGE)?;
         let blank = [0xff; 64];
         for at in (from..to).step_by(blank.len()) {
@@ -103,7 +103,7 @@ impl NorFlash for Flash {
         Ok(())
     }
 
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), ChipError> {
         check(offset, bytes.len(), WORD as u32)?;
         for (place, new) in (offset..).step_by(WORD).zip(bytes.chunks_exact(WORD)) {
             let mut word = [0; WORD];

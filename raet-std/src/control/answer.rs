@@ -142,10 +142,17 @@ fn roles(road: &Shared, folder: Option<&Path>) -> Vec<RoleReport> {
         .unwrap_or_default();
     let mut roles: Vec<_> = roles
         .into_iter()
+        // Of a kept remote whose role was lost only the role's name is known.
+        .filter(|role| role.keys.verify != [0; 32])
         .map(|role| {
             let name = role.name.as_str();
-            let mut seen = kept.remove(name).unwrap_or_default();
+            let known = kept.remove(name);
+            let new = folder.is_some() && known.is_none();
+            let mut seen = known.unwrap_or_default();
             if let Some(now) = bearers.get(name) {
+                if new {
+                    seen.first = now.last; // it is about to be put down
+                }
                 seen.names.retain(|name| !now.names.contains(name));
                 seen.names.extend_from_slice(&now.names);
                 seen.last = seen.last.max(now.last);

@@ -10,9 +10,9 @@ use raet_core::wire::Name;
 
 use super::beside::{self, Own, RemoteLine, RoleLine, Told};
 use super::error::{KeepError, Notice};
-use super::file::{HeldRemote, HeldRole};
 use super::files::{Files, LARGEST};
 use super::form::Form;
+use super::held::{HeldRemote, HeldRole};
 use super::layout::{
     self, EstateFile, FOLDERS, KeysFile, RemoteFile, RoleFile, estate_path, keys_path,
     parse_file_name,
@@ -37,6 +37,12 @@ struct Found<T> {
     content: T,
     form: Form,
     both: bool,
+}
+
+/// The files of a folder by name, and the names of those that were set aside with no good one left.
+struct Folder<T> {
+    found: BTreeMap<String, Found<T>>,
+    damaged: Vec<String>,
 }
 
 pub(super) fn load(
@@ -119,7 +125,7 @@ impl Loader<'_> {
             let Ok(mode) = self.files.mode(&path) else {
                 continue;
             };
-            if mode & 0o077 == 0 || readable {
+            if !is_open(mode) || readable {
                 continue;
             }
             if ours {
@@ -134,7 +140,7 @@ impl Loader<'_> {
         let root = self.root.to_owned();
         let between = self.root.join("role");
         for folder in [root, between].into_iter().chain(folders) {
-            if self.files.mode(&folder).is_ok_and(|mode| mode & 0o077 != 0) {
+            if self.files.mode(&folder).is_ok_and(is_open) {
                 self.tighten(folder, 0o700)?;
             }
         }
@@ -221,7 +227,7 @@ impl Loader<'_> {
         &mut self,
         (folder, prefix): (&str, &str),
         mut take: impl FnMut(&str, Form, &[u8]) -> Result<T, String>,
-    ) -> Result<(BTreeMap<String, Found<T>>, Vec<String>), KeepError> {
+    ) -> Result<Folder<T>, KeepError> {
         let folder = self.root.join(folder);
         let mut found = BTreeMap::<String, Found<T>>::new();
         let mut damaged = Vec::new();
@@ -229,7 +235,7 @@ impl Loader<'_> {
         names.sort_unstable();
         for file in names {
             let path = folder.join(&file);
-            if file.ends_with(super::file::UNFINISHED) {
+            if file.ends_with(super::write::UNFINISHED) {
                 self.files.remove(&path).map_err(KeepError::io(&path))?;
                 continue;
             }
@@ -268,7 +274,7 @@ impl Loader<'_> {
             );
         }
         damaged.retain(|name| !found.contains_key(name));
-        Ok((found, damaged))
+        Ok(Folder { found, damaged })
     }
 
     fn newer(&mut self, this: &Path, that: &Path) -> Result<bool, KeepError> {
@@ -282,13 +288,14 @@ impl Loader<'_> {
         told: &HashMap<String, RoleLine>,
     ) -> Result<BTreeMap<Name, HeldRole>, KeepError> {
         let suite = NaclSuite::new(&[0; 32]);
-        let (found, damaged) = self.folder(("role/remote", "role"), |name, form, bytes| {
-            let file: RoleFile = parse(form, bytes)?;
-            if file.role() != name {
-                return Err(format!("it is about role {:?}", file.role()));
-            }
-            Ok((layout::fit(name)?, file.record(&suite)?))
-        })?;
+        let Folder { found, damaged } =
+            self.folder(("role/remote", "role"), |name, form, bytes| {
+                let file: RoleFile = parse(form, bytes)?;
+                if file.role() != name {
+                    return Err(format!("it is about role {:?}", file.role()));
+                }
+                Ok((layout::fit(name)?, file.record(&suite)?))
+            })?;
         let mut roles = BTreeMap::new();
         for (text, found) in found {
             let (name, record) = found.content;
@@ -352,7 +359,10 @@ impl Loader<'_> {
     ) -> Result<(BTreeMap<Name, HeldRemote>, bool), KeepError> {
         let mut uids = HashSet::new();
         let mut owners = HashMap::<String, u32>::new();
-        let (found, lost) = self.folder(("remote", "estate"), |name, form, bytes| {
+        let Folder {
+            found,
+            damaged: lost,
+        } = self.folder(("remote", "estate"), |name, form, bytes| {
             let file: RemoteFile = parse(form, bytes)?;
             if file.name != name {
                 return Err(format!("it is about estate {:?}", file.name));
@@ -424,7 +434,7 @@ impl Loader<'_> {
     }
 
     fn set_aside(&mut self, path: &Path, why: &str) -> Result<(), KeepError> {
-        let to = (1..)
+        let to = (1..u32::MAX)
             .map(|n| {
                 let mut name = path.as_os_str().to_owned();
                 name.push(format!(".damaged-{n}"));
@@ -440,6 +450,11 @@ impl Loader<'_> {
         });
         Ok(())
     }
+}
+
+/// Whether others than its owner can do anything with it.
+const fn is_open(mode: u32) -> bool {
+    mode.trailing_zeros() < 6
 }
 
 fn proven(line: &RemoteLine, role: Option<&RoleRecord>) -> bool {

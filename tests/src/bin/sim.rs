@@ -52,14 +52,6 @@ impl Roughness {
             Self::Hostile => Profile::Hostile,
         }
     }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Calm => "calm",
-            Self::Swarm => "swarm",
-            Self::Hostile => "hostile",
-        }
-    }
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -86,12 +78,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
-    let profile = arguments.profile.as_str();
-    eprintln!("{violation}");
-    eprintln!(
-        "  again: cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {} --trace",
-        violation.seed
-    );
+    let again = run::again(arguments.profile.profile(), violation.seed);
+    eprintln!("{violation}\n  again: {again}");
     ExitCode::FAILURE
 }
 

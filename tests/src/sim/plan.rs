@@ -148,6 +148,17 @@ pub struct LinkPlan {
     pub mtu: usize,
 }
 
+impl Profile {
+    /// Its name, as the program `sim` takes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Swarm => "swarm",
+            Self::Hostile => "hostile",
+        }
+    }
+}
+
 /// Something that goes wrong at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Incident {
@@ -328,6 +339,23 @@ impl Plan {
             back: strength.back,
             menace,
         }
+    }
+
+    /// The same with all estates on storage of one kind, within limits that every kind can have and a
+    /// pool of bodies is never too fragmented for.
+    #[must_use]
+    pub fn on(mut self, kind: Kind) -> Self {
+        for host in &mut self.hosts {
+            host.kind = kind;
+            let limits = &mut host.limits;
+            limits.message = limits.message.min(4000);
+            let most = Limits::budget(limits.message) * 3;
+            limits.outbox_bytes = limits.outbox_bytes.min(most);
+            limits.inbox_bytes = limits.inbox_bytes.min(most);
+            limits.remote_inbox_bytes = limits.remote_inbox_bytes.min(limits.inbox_bytes);
+            host.longest = host.longest.min(4000);
+        }
+        self
     }
 
     /// The estates that nobody connects to: only these can change their address, for they alone

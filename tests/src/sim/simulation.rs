@@ -455,7 +455,9 @@ impl Simulation {
         let seals = self.seals.clone();
         let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
         if let Err(why) = started {
-            let what = format!("{} cannot start with its own records: {why}", self.name(n));
+            let records: Vec<_> = self.hosts[n].keep.records().collect();
+            let name = self.name(n);
+            let what = format!("{name} cannot start with its own records: {why}: {records:?}");
             return Err((Rule::Whole, what));
         }
         self.note(n, || "starts".to_owned());
@@ -676,6 +678,10 @@ impl Simulation {
             any = true;
             let at = host.store_at(self.now, record.place());
             let life = host.life;
+            self.tape.line(self.now, || What::Note {
+                host: n,
+                text: format!("keeps, at {:.6}: {record:?}", at as f64 / 1e6),
+            });
             self.at(at, Happening::Stored(n, life, record));
         }
     }

@@ -509,6 +509,31 @@ both! {
         assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
     }
 
+    fn a_claimed_address_draws_little_from_who_is_looking_for_its_peer<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(500));
+        let hello = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello).remove(0);
+        world.lose = Box::new(|p| p.from == address(1) || p.to == address(1));
+        world.send(0, other, 1, b"where are you?");
+        world.run(ms(20_000));
+        let far = Frame::parse(&hello.bytes).unwrap().head.source;
+        for recording in [false, true] {
+            world.forget_past();
+            let claim = Claim { source: far, ..stranger("other", 2, 77) };
+            inject(&mut world, 0, address(5), &claim.request());
+            let mut asked = claim.request().len();
+            if recording {
+                inject(&mut world, 0, address(5), &hello.bytes);
+                asked += hello.bytes.len();
+            }
+            world.run(ms(120_000));
+            let told = world.log.iter().filter(|(_, p)| p.to == address(5));
+            let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+            assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
+        }
+    }
+
     fn who_was_forgotten_before_it_proved_anything_gets_another_session_id<S>() {
         let mut world = World::<S>::pair();
         world.lose = Box::new(|p| p.kind() == (TransactionKind::Allow, PacketKind::Cookie));

@@ -190,7 +190,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = &frame.head;
         let incoming = match self.incoming(slot, head.session, head.transaction_id) {
             Some(incoming) => incoming,
-            None if head.segments == 1 => return self.take_single(slot, frame, data),
+            None if head.segments == 1 => return self.take_single(now, slot, frame, data),
             None => match self.open_incoming(now, slot, frame) {
                 Ok(incoming) => incoming,
                 Err(reason) => return self.stats.drop(reason),
@@ -201,18 +201,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// A message in one packet: opened where it lies in the datagram, then copied once.
-    fn take_single(&mut self, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
+    fn take_single(&mut self, now: Instant, slot: u32, frame: &Frame, data: &mut [u8]) -> Verdict {
         let head = &frame.head;
-        let to = self.remotes.at(slot).map(|r| r.path.address);
         let Some(coat) = data.get_mut(frame.coat()) else {
             return self.stats.drop(Reason::Segment);
         };
         let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
         let Some((range, name)) = open_coat(&self.suite, session, head, coat) else {
-            if let Some(to) = to {
-                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
-            }
-            return self.stats.drop(Reason::Coat);
+            return self.refuse_coat(now, slot, head);
         };
         let body = coat.get(range).unwrap_or(&[]);
         self.pin(slot, head, body.len());
@@ -363,6 +359,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.inbox.push_back(&mut self.arrived, incoming);
         let cleared = self.due_in.set(incoming, None);
         debug_assert!(cleared, "clearing a deadline needs no room");
+    }
+
+    /// A coat did not open. Where both surely have the same session it never will, and its sender is
+    /// told so. Else the peer may have made another one, whose last packet did not come: both
+    /// need a new one, in which the message comes again.
+    fn refuse_coat(&mut self, now: Instant, slot: u32, head: &Head) -> Verdict {
+        if let Some(remote) = self.remotes.at(slot) {
+            let session = remote.session.as_ref();
+            if session.is_some_and(|s| s.pinned || s.certain) {
+                let to = remote.path.address;
+                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+            } else {
+                self.start_allow(now, slot);
+            }
+        }
+        self.stats.drop(Reason::Coat)
     }
 
     /// A body was in a coat that opened under the session's key: the session id is the peer's for good.

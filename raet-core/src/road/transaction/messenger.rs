@@ -27,10 +27,11 @@ use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -128,7 +129,7 @@ struct Flight {
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
-    interval: Duration,
+    interval: Span,
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
@@ -343,7 +344,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
+        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -366,7 +367,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval;
+            flight.redo = now + flight.interval.get();
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -394,8 +395,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            let max = self.config.timers.messenger.redo_max;
-            flight.interval = (flight.interval * 2).min(max);
+            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;

@@ -7,14 +7,15 @@ use cortex_m::peripheral::SCB;
 use firmware::app::{App, Sizes, Wish};
 use firmware::entropy::Host;
 use firmware::nic::Nic;
-use firmware::setup::{self, Setup};
+use firmware::setup::{self, NodeKeep, Setup};
 use firmware::{clock, say, semihosting, stack};
-use raet_embedded::clock::{Clock as _, Ticks};
-use raet_embedded::keep::Nothing;
+use raet_embedded::clock::{Clock, Ticks};
 use raet_embedded::node::{Memory, Node};
 use raet_embedded::smoltcp::{Buffers, Driver};
 use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+
+type TheNode = Node<'static, Sizes, NodeKeep>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -29,12 +30,7 @@ fn main() -> ! {
     };
     clock::start_millis(board.SYST);
     let mut clock = Ticks::new(1000, clock::millis);
-    let Setup {
-        main,
-        config,
-        flash,
-    } = setup::read();
-    drop(flash);
+    let (mut node, mut app) = begin(MEMORY, &mut clock);
 
     let Ok(mac) = NIC.up() else {
         say!("no network chip");
@@ -51,16 +47,8 @@ fn main() -> ! {
     let mut socket = BUFFERS.socket();
     // Free: it is the only one.
     let _ = socket.bind(7530);
-    let mut driver = Driver::new(sockets.add(socket));
+    let driver = Driver::new(sockets.add(socket));
 
-    let Ok(mut node) = Node::start(MEMORY, clock.now(), config, Nothing, Host) else {
-        say!("the node does not start");
-        semihosting::exit(5)
-    };
-    let Some(mut app) = App::start(clock.now(), node.engine(), main) else {
-        say!("the main estate has no port");
-        semihosting::exit(2)
-    };
     say!("up");
     loop {
         let due = driver.poll(&mut node, &mut clock, &mut interface, NIC, &mut sockets);
@@ -82,4 +70,19 @@ fn main() -> ! {
             cortex_m::asm::wfi();
         }
     }
+}
+
+/// Starts the node from its flash. A function of its own, so that what it needs is gone when the loop runs.
+#[inline(never)]
+fn begin(memory: &'static mut Memory<Sizes>, clock: &mut impl Clock) -> (TheNode, App) {
+    let Setup { main, config, keep } = setup::read();
+    let Ok(mut node) = Node::start(memory, clock.now(), config, keep, Host) else {
+        say!("the node does not start");
+        semihosting::exit(5)
+    };
+    let Some(app) = App::start(clock.now(), node.engine(), main) else {
+        say!("the main estate has no port");
+        semihosting::exit(2)
+    };
+    (node, app)
 }

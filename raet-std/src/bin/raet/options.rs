@@ -16,7 +16,7 @@ use raet_std::keep::{KeepError, KeepOptions};
 use raet_std::{FileKeep, Road, RoadBuilder};
 
 use crate::Problem;
-use crate::output::note;
+use crate::output::{note, tell_notices};
 
 /// How long a wait may be before the command looks whether it was interrupted.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -123,9 +123,7 @@ impl Estate {
             )),
             error => Problem::failure(error),
         })?;
-        for notice in keep.notices() {
-            note(&notice.to_string());
-        }
+        tell_notices(&keep);
         let Some(kept) = keep.identity() else {
             return Ok(keep);
         };

@@ -183,7 +183,7 @@ quickcheck! {
             1 => bytes[at] ^= by | 1,
             2 => bytes = FOREIGN[at % FOREIGN.len()].to_vec(),
             _ => {
-                bytes.splice(at..at, [by; 70_000]);
+                bytes.splice(at..at, vec![by; 70_000]);
             }
         }
         disk.put(&path, &bytes);

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use zeroize::Zeroizing;
+
 use super::files::Files;
 use super::{FileKeep, KeepError, KeepOptions};
 
@@ -123,9 +125,10 @@ impl Platter {
             if inode.bytes != inode.durable {
                 let len = inode.bytes.len();
                 // What was added to can lose what was added; what was cut, all.
-                let sure = match inode.bytes.starts_with(&inode.durable) {
-                    true => inode.durable.len(),
-                    false => 0,
+                let sure = if inode.bytes.starts_with(&inode.durable) {
+                    inode.durable.len()
+                } else {
+                    0
                 };
                 match random.below(4) {
                     0 => inode.bytes.clone_from(&inode.durable),
@@ -237,27 +240,31 @@ impl Files for Memory {
         })
     }
 
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, files: &[(PathBuf, Zeroizing<Vec<u8>>)]) -> io::Result<()> {
         self.with(|p| {
-            p.step()?;
-            p.clock += 1;
-            let modified = p.clock;
-            if !p.names.contains_key(path) {
-                p.inodes.push(Inode {
-                    mode: 0o600,
-                    ..Inode::default()
-                });
-                let inode = p.inodes.len() - 1;
-                p.names.insert(path.to_owned(), inode);
-                p.changes.push(Change::Link(path.to_owned(), inode));
+            for (path, bytes) in files {
+                p.step()?;
+                p.clock += 1;
+                let modified = p.clock;
+                if !p.names.contains_key(path) {
+                    p.inodes.push(Inode {
+                        mode: 0o600,
+                        ..Inode::default()
+                    });
+                    let inode = p.inodes.len() - 1;
+                    p.names.insert(path.to_owned(), inode);
+                    p.changes.push(Change::Link(path.to_owned(), inode));
+                }
+                let inode = p.inode(path)?;
+                inode.bytes.clear();
+                inode.modified = modified;
+                p.step()?;
+                p.inode(path)?.bytes = bytes.to_vec();
             }
-            let inode = p.inode(path)?;
-            inode.bytes.clear();
-            inode.modified = modified;
-            p.step()?;
-            p.inode(path)?.bytes = bytes.to_vec();
-            p.step()?;
-            p.inode(path)?.durable = bytes.to_vec();
+            for (path, bytes) in files {
+                p.step()?;
+                p.inode(path)?.durable = bytes.to_vec();
+            }
             Ok(())
         })
     }

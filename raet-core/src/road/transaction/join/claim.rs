@@ -86,6 +86,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Malformed);
         };
         let proven = remote.proven;
+        // A join that is complete stands against another one by the same credentials, too, until that
+        // is proven: it may fail, and must change nothing then.
+        let stands = proven
+            || claim.from.is_some()
+                && remote.joined
+                && remote.name == body.name
+                && self
+                    .role_of(slot)
+                    .is_some_and(|r| r.name == body.role && r.keys() == keys);
         if proven && (remote.name != body.name || self.role_name(slot) != body.role) {
             return Err(JoinFailure::Changed);
         }
@@ -101,7 +110,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Refused);
         };
         let address = claim.from.unwrap_or(remote.path.address);
-        if !proven {
+        if !stands {
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
@@ -146,6 +155,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: body.kind,
             vacuous: claim.vacuous,
             keys: brought,
+            greeted: false,
             expires,
         });
         self.make_room_for_candidate(address);

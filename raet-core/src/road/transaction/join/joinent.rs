@@ -55,6 +55,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Pend => {
                 // Its person decides; it acks when it can go on.
+                self.tell(slot, RemoteEvent::Pending { here: false });
                 let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                     j.clock.extend(now, wait, &pace);
@@ -234,6 +235,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
         self.settle_race(now, slot, vacuous, body)?;
+        if !vacuous {
+            self.set_near(slot, head.destination);
+        }
         let claim = Claimed {
             from: Some(from),
             far: head.source,
@@ -290,7 +294,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         if let Some(slot) = self.asked_for_at(from) {
-            self.set_near(slot, head.destination);
             return Ok((slot, false));
         }
         self.make_room_at(from);

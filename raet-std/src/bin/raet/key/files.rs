@@ -14,10 +14,10 @@ use serde_json::json;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::store::{Store, nobody};
-use super::{Form, Told, Where, chosen, confirm, is, print};
+use super::{Form, Told, Where, chosen, confirm_keys, is, print};
 use crate::options::resolve;
 use crate::output::note;
-use crate::{Problem, SUCCESS, table};
+use crate::{Problem, SUCCESS};
 
 /// Bytes of the longest file that holds a key.
 const LONGEST: u64 = 64 << 10;
@@ -310,8 +310,7 @@ impl Import {
         let mut store = Store::open(&self.at)?;
         let status = if self.accept {
             if !self.yes && self.finger.is_none() {
-                eprintln!("{}  {}", keys.finger, table::text(&file.role));
-                confirm("accept these keys? Compare them with what the peer shows")?;
+                confirm_keys(std::iter::once((&keys, file.role.as_str())))?;
             }
             Standing::Accepted
         } else {

@@ -211,6 +211,9 @@ fn rows(roles: &[RoleReport]) -> String {
 
 fn names(role: &RoleReport) -> String {
     let names: Vec<_> = role.names.iter().map(|name| table::text(name)).collect();
+    if names.is_empty() {
+        return "-".to_owned();
+    }
     names.join(" ")
 }
 
@@ -333,10 +336,8 @@ impl Judge {
         };
         let (done, cases): (Vec<_>, Vec<_>) = cases.into_iter().partition(held);
         if !cases.is_empty() && self.finger.is_none() && !self.yes {
-            for case in &cases {
-                eprintln!("{}  {}", case.keys.finger, table::text(&case.role));
-            }
-            confirm("accept these keys? Compare them with what the peers show")?;
+            let shown = cases.iter().map(|case| (&case.keys, case.role.as_str()));
+            confirm_keys(shown)?;
         }
         self.carry_out(&mut store, &cases, &done, Standing::Accepted)
     }
@@ -565,15 +566,31 @@ fn is(keys: &Keys, finger: &str) -> bool {
     plain(&keys.finger) == plain(finger)
 }
 
+/// Asks a person whether these are the right keys.
+fn confirm_keys<'a>(shown: impl Iterator<Item = (&'a Keys, &'a str)>) -> Result<(), Problem> {
+    if io::stdin().is_terminal() {
+        for (keys, role) in shown {
+            note_keys(keys, role);
+        }
+    }
+    confirm("accept these keys? Compare them with what the peers show.")
+}
+
+/// Keys, for a person to compare.
+fn note_keys(keys: &Keys, role: &str) {
+    // Without a stderr there is nobody to ask either.
+    let _ = writeln!(io::stderr(), "{}  {}", keys.finger, table::text(role));
+}
+
 /// Asks a person; anything but a yes is an error.
 fn confirm(question: &str) -> Result<(), Problem> {
     if !io::stdin().is_terminal() {
-        return Err(Problem::usage(format!(
-            "{question} There is no terminal to ask at: give --yes"
-        )));
+        return Err(Problem::usage(
+            "this takes a yes, and stdin is no terminal to ask at: give --yes",
+        ));
     }
     let mut err = io::stderr();
-    let _ = write!(err, "{question} [y/N] ");
+    let _ = write!(err, "raet: {question} [y/N] ");
     let _ = err.flush();
     let mut line = String::new();
     // A terminal that is gone says no.

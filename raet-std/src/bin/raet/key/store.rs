@@ -1,5 +1,6 @@
 //! Where keys lie: with an estate that runs, or in the folder of one that does not.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,11 +11,11 @@ use raet_std::control::{
 use raet_std::core::crypto::{Crypto, NaclSuite, PublicKeys};
 use raet_std::core::keep::{Record, RoleRecord, Status};
 use raet_std::core::wire;
-use raet_std::keep::{FileKeep, KeepError, KeepOptions};
+use raet_std::keep::{FileKeep, KeepError, KeepOptions, KeptRole};
 
 use super::Where;
 use crate::Problem;
-use crate::output::note;
+use crate::output::tell_notices;
 
 /// How long another command may have the keep before that is told.
 const BUSY: Duration = Duration::from_secs(1);
@@ -54,9 +55,7 @@ impl Store {
         loop {
             match FileKeep::open(folder, KeepOptions::default()) {
                 Ok(keep) => {
-                    for notice in keep.notices() {
-                        note(&notice.to_string());
-                    }
+                    tell_notices(&keep);
                     return Ok(Self::Stopped(Box::new(keep)));
                 }
                 Err(KeepError::InUse(_)) => {}
@@ -124,6 +123,22 @@ impl Store {
             let since = at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
             since.map(|since| since.as_secs())
         };
+        // One that 0.6.8 wrote knows of no names beside its remotes'.
+        let mut bearers = HashMap::<_, Vec<_>>::new();
+        for record in keep.records() {
+            if let Record::Remote(remote) = record {
+                bearers.entry(remote.role).or_default().push(remote.name);
+            }
+        }
+        let names = |kept: &KeptRole| {
+            let mut names = kept.names.clone();
+            for name in bearers.get(&kept.record.name).into_iter().flatten() {
+                if !names.iter().any(|known| *name == **known) {
+                    names.push(name.as_str().to_owned());
+                }
+            }
+            names
+        };
         let roles = keep.roles().map(|kept| RoleReport {
             role: kept.record.name.as_str().to_owned(),
             status: kept.record.status.into(),
@@ -132,7 +147,7 @@ impl Store {
             offered: None,
             first_seen: seconds(kept.first_seen),
             last_seen: seconds(kept.last_seen),
-            names: kept.names,
+            names: names(&kept),
         });
         Ok(roles.collect())
     }
