@@ -22,7 +22,7 @@ use raet_core::config::{Presence, Trust};
 use raet_core::crypto::Secrets;
 use raet_core::event::RemoteEvent;
 use raet_core::keep::{MemoryKeep, Record};
-use raet_std::{Body, Event, Incoming, Keep, Road, Shutdown};
+use raet_std::{Body, Event, Incoming, Keep, Kept, Road, Shutdown};
 use raet_tests::interop::{self, Peer, Python, is};
 use raet_tests::live::lossy;
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ fn prepare(options: &Options) -> Result<(PathBuf, Option<Python>), Missing> {
         || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
         PathBuf::from,
     );
-    let into = into.join("firmware").join(&options.board);
+    let into = into.join("firmware");
     let built = Command::new(folder.join("build"))
         .args(["--release", "--locked", "--bin", &options.image])
         .args(["--features", &options.board])
@@ -520,14 +520,19 @@ impl RustMain {
 struct SharedKeep(Arc<Mutex<MemoryKeep>>);
 
 impl Keep for SharedKeep {
-    fn load(&mut self) -> std::io::Result<Vec<Record>> {
+    fn load(&mut self) -> std::io::Result<Kept> {
         let keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(keep.records().collect())
+        Ok(Kept {
+            identity: None,
+            records: keep.records().collect(),
+        })
     }
 
-    fn store(&mut self, record: &Record) -> std::io::Result<()> {
+    fn store(&mut self, records: &[Record]) -> std::io::Result<()> {
         let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keep.store(record.clone());
+        for record in records {
+            keep.store(record.clone());
+        }
         Ok(())
     }
 }
