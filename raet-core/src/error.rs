@@ -106,7 +106,7 @@ impl core::error::Error for SendError {}
 /// Why a judgement of a role's keys was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JudgeError {
-    /// No such role is known.
+    /// No such role is known, or its keys are not.
     Unknown,
     /// Its keys are not the ones that were judged: another key arrived meanwhile (H17).
     KeysChanged,

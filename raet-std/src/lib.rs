@@ -57,6 +57,7 @@ mod engine;
 mod error;
 mod event;
 pub mod keep;
+pub mod migration;
 mod outlet;
 mod road;
 mod socket;

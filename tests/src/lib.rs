@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod interop;
 pub mod live;
+pub mod matrix;
+pub mod model;
 pub mod puppet;
 pub mod replay;
 pub mod scale;

@@ -122,6 +122,19 @@ impl<C: Crypto> Puppet<C> {
         unsigned(&self.join_head(PacketKind::Request), &out[..len])
     }
 
+    /// The ack that ends its join.
+    pub fn join_ack(&self) -> Vec<u8> {
+        unsigned(&self.join_head(PacketKind::Ack), &[])
+    }
+
+    /// It is a stranger again, as after a restart without a keep: what it begins is above all before.
+    pub fn forget(&mut self) {
+        self.stage = Stage::Stranger;
+        self.far = 0;
+        self.key = None;
+        self.session += 1;
+    }
+
     fn join_head(&self, packet: PacketKind) -> Head {
         let mut head = Head::new(packet, TransactionKind::Join);
         head.body = BodyKind::Json;
@@ -218,8 +231,7 @@ impl<C: Crypto> Puppet<C> {
                     return Vec::new();
                 }
                 self.far = body.uid.map_or(0, u32::from);
-                let ack = unsigned(&self.join_head(PacketKind::Ack), &[]);
-                vec![ack, self.hello(suite, body.public)]
+                vec![self.join_ack(), self.hello(suite, body.public)]
             }
             (TransactionKind::Allow, PacketKind::Cookie) => {
                 self.initiate(suite, &head, body).into_iter().collect()

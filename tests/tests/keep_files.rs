@@ -5,8 +5,17 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use raet_core::RoadStack;
+use raet_core::config::{Config, Trust};
+use raet_core::crypto::{NaclSuite, Secrets};
+use raet_core::error::JudgeError;
+use raet_core::event::Outcome;
 use raet_core::keep::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
-use raet_std::keep::{FileKeep, Form, KeepError, KeepOptions, Notice};
+use raet_core::storage::{Heap, Storage};
+use raet_core::time::Instant;
+use raet_core::wire::name;
+use raet_std::keep::{FileKeep, Form, Identity, KeepError, KeepOptions, Notice};
+use raet_std::{Body, Road, Shutdown};
 use tempfile::TempDir;
 
 /// A copy of a folder that 0.6.8 made, with the modes that it leaves.
@@ -131,12 +140,11 @@ fn two_cannot_have_one_keep() {
 fn a_keep_is_converted_when_another_form_is_asked_for() {
     let folder = captured("json", "main");
     let records = open(&folder).records();
-    let options = || {
-        let mut options = KeepOptions::default();
-        options.form = Some(Form::Msgpack);
-        options
+    let options = KeepOptions {
+        form: Some(Form::Msgpack),
+        ..KeepOptions::default()
     };
-    let keep = FileKeep::open(folder.path(), options()).expect("a good keep");
+    let keep = FileKeep::open(folder.path(), options).expect("a good keep");
     assert_eq!(keep.records(), records);
     let captured = captured("msgpack", "main");
     for path in [
@@ -187,4 +195,133 @@ fn session_ids_go_on_above_what_a_0_6_8_stack_used() {
     )
     .expect("room");
     assert_eq!(remote(&open(&folder), "main").session, used);
+}
+
+/// A role of which only the name is known cannot be accepted, nor kept with keys that are none.
+#[test]
+fn a_role_without_keys_is_nothing_to_judge() {
+    let folder = captured("json", "other");
+    let path = folder.path().join("role/remote/role.master.json");
+    fs::write(&path, "{").expect("room");
+    let keep = open(&folder);
+    assert!(
+        keep.notices()
+            .contains(&Notice::Keyless("master".to_owned()))
+    );
+    assert!(!path.exists() && path.with_extension("json.damaged-1").exists());
+    let secrets = Secrets::new(&[1; 32], &[2; 32]);
+    let mut config = Config::new(name("other").expect("a name"), secrets);
+    config.trust = Trust::Never;
+    let now = Instant::ZERO;
+    let suite = NaclSuite::new(&[3; 32]);
+    let records = keep.records();
+    let mut engine = RoadStack::<Heap, _>::new(now, config, Heap::LIMITS, suite, records)
+        .expect("the rest is good");
+    assert!(engine.find("main").is_some());
+    assert_eq!(
+        engine.judge_role(now, "master", Status::Accepted, None),
+        Err(JudgeError::Unknown)
+    );
+    while let Some(record) = engine.poll_record() {
+        assert!(matches!(record, Record::Estate(_)), "{record:?}");
+    }
+}
+
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    let folder = captured("json", "other");
+    // A keep of 0.6.8 is closed; from then on it is one of ours.
+    open(&folder);
+    let keys = folder.path().join("role/local/role.json");
+    set_mode(&keys, 0o640);
+    let error = FileKeep::open(folder.path(), KeepOptions::default()).expect_err("readable");
+    assert!(matches!(&error, KeepError::Readable { mode: 0o640, .. }));
+    assert!(error.to_string().contains("chmod 600"), "{error}");
+    let options = KeepOptions {
+        readable: true,
+        ..KeepOptions::default()
+    };
+    FileKeep::open(folder.path(), options).expect("as asked");
+    assert_eq!(mode(&keys), 0o640);
+    set_mode(&keys, 0o600);
+    open(&folder);
+}
+
+/// A road with a keep that is there is who the keep says, whatever its host gives.
+#[test]
+fn a_road_goes_on_as_who_it_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = |called: &str| {
+        let keep = FileKeep::open(folder.path(), KeepOptions::default()).expect("a good keep");
+        Road::builder(called)
+            .bind(([127, 0, 0, 1], 0))
+            .main(true)
+            .trust(Trust::Once)
+            .keep(keep)
+            .open()
+            .expect("a free port")
+    };
+    let hub = start("hub");
+    let (address, keys) = (hub.local_addr(), hub.public_keys());
+    let other = Road::builder("sensor")
+        .bind(([127, 0, 0, 1], 0))
+        .trust(Trust::Once)
+        .open()
+        .expect("a free port");
+    let remote = other.connect(address).expect("room");
+    let delivery = other.send(remote, &Body::raw(*b"1")).expect("open");
+    assert_eq!(hub.receive().expect("open").name, "sensor");
+    assert_eq!(delivery.wait(), Outcome::Delivered);
+    hub.shutdown(&Shutdown::NOW);
+    for path in ["", "local", "remote", "role", "role/local", "role/remote"] {
+        assert_eq!(mode(&folder.path().join(path)), 0o700, "{path}");
+    }
+    for path in [
+        "local/estate.json",
+        "role/local/role.json",
+        "remote/estate.sensor.json",
+        "role/remote/role.sensor.json",
+        "beyond.json",
+        "beyond.log",
+    ] {
+        assert_eq!(mode(&folder.path().join(path)), 0o600, "{path}");
+    }
+
+    let hub = start("another");
+    assert_eq!((hub.local_addr(), hub.public_keys()), (address, keys));
+    let sensor = hub.find("sensor").expect("it was kept");
+    assert!(
+        hub.remote(sensor)
+            .is_some_and(|info| info.joined && info.proven)
+    );
+    let delivery = hub.send(sensor, &Body::raw(*b"2")).expect("open");
+    assert_eq!(other.receive().expect("open").name, "hub");
+    assert_eq!(delivery.wait(), Outcome::Delivered);
+    drop(hub);
+    // The folder is free as soon as the road is gone.
+    let keep = open(&folder);
+    let held = keep.roles().next().expect("one role");
+    assert_eq!(held.record.name, "sensor");
+    assert_eq!(held.names, ["sensor"]);
+    assert!(held.first_seen.is_some() && held.first_seen <= held.last_seen);
+}
+
+#[test]
+fn a_name_that_no_file_can_bear_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut keep = open(&folder);
+    for called in ["", "../x", "a b", "a\0b", &"n".repeat(129)] {
+        let error = keep
+            .create(Identity {
+                name: called.to_owned(),
+                role: "fine".to_owned(),
+                address: "127.0.0.1:7530".parse().expect("an address"),
+                bind: "127.0.0.1:7530".parse().expect("an address"),
+                secrets: Secrets::new(&[1; 32], &[2; 32]),
+            })
+            .expect_err("no name");
+        assert!(matches!(error, KeepError::Name(_)), "{called:?}: {error}");
+    }
+    assert!(keep.identity().is_none());
+    assert!(!folder.path().join("local/estate.json").exists());
 }

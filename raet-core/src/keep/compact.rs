@@ -73,12 +73,14 @@ impl Tag {
 /// Writes a record into `room` and returns the part that it takes, [`MAX_LEN`] at most; `None` where
 /// there is less room than it needs.
 pub fn encode<'a>(tag: Tag, record: &Record, room: &'a mut [u8]) -> Option<&'a mut [u8]> {
-    let (head, rest) = room.split_first_chunk_mut::<HEAD>()?;
+    let (version, rest) = room.split_first_mut()?;
+    let (of, rest) = rest.split_first_chunk_mut()?;
+    let (checked, rest) = rest.split_first_chunk_mut()?;
     let body = postcard::to_slice(record, rest).ok()?;
     let len = HEAD + body.len();
-    let [a, b, c, d] = tag.0;
-    let [e, f, g, h] = check(tag, body);
-    *head = [VERSION, a, b, c, d, e, f, g, h];
+    *version = VERSION;
+    *of = tag.0;
+    *checked = check(tag, body);
     room.get_mut(..len)
 }
 
@@ -88,16 +90,16 @@ pub fn encode<'a>(tag: Tag, record: &Record, room: &'a mut [u8]) -> Option<&'a m
 ///
 /// [`CompactError`] says why these bytes are no record of this estate; nothing of them is to be used.
 pub fn decode(tag: Tag, bytes: &[u8]) -> Result<Record, CompactError> {
-    let Some((&[version, a, b, c, d, e, f, g, h], body)) = bytes.split_first_chunk::<HEAD>() else {
-        return Err(CompactError::Damaged);
-    };
+    let (&version, rest) = bytes.split_first().ok_or(CompactError::Damaged)?;
+    let (of, rest) = rest.split_first_chunk().ok_or(CompactError::Damaged)?;
+    let (checked, body) = rest.split_first_chunk().ok_or(CompactError::Damaged)?;
     if version != VERSION {
         return Err(CompactError::Version(version));
     }
-    if [a, b, c, d] != tag.0 {
+    if *of != tag.0 {
         return Err(CompactError::Foreign);
     }
-    if [e, f, g, h] != check(tag, body) {
+    if *checked != check(tag, body) {
         return Err(CompactError::Damaged);
     }
     match postcard::take_from_bytes::<Record>(body) {

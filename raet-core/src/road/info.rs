@@ -95,10 +95,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.remote_info(self.slot(remote).ok()?)
     }
 
-    /// All roles, in an order without meaning.
+    /// All roles whose keys are known, in an order without meaning.
     pub fn roles(&self) -> impl Iterator<Item = RoleInfo> {
         (0..self.roles.slots()).filter_map(|slot| {
-            let role = self.roles.at(slot).filter(|r| !r.gone)?;
+            let role = self.roles.at(slot).filter(|r| !r.gone && r.key.is_some())?;
             Some(RoleInfo {
                 name: role.name.clone(),
                 status: role.status,

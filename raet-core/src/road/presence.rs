@@ -1,6 +1,7 @@
 //! Deadlines: what is due and when; who is asked for a sign of life, and who is reached again after
 //! silence (hardening: H10).
 
+use super::UNPROVEN;
 use super::remote::Remote;
 use super::stack::RoadStack;
 use super::transaction::clock::Span;
@@ -148,10 +149,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether somebody wants a session with it: the host, a message, or presence.
+    /// Whether somebody wants a session with it: the host, a message, or presence. Presence leaves a
+    /// stranger alone until it has proven itself: its address is a claim, and hellos there would be
+    /// more than 3 x what it sent (H9).
     pub(crate) fn wants(&self, slot: u32) -> bool {
+        let stranger = self.remotes.is_linked::<UNPROVEN>(slot);
         self.remotes.at(slot).is_some_and(|r| {
-            let known = r.joined || r.proven;
+            let known = (r.joined || r.proven) && !stranger;
             r.life.wanted
                 || r.life.owed
                 || !r.waiting.is_empty()

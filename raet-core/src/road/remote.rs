@@ -24,7 +24,7 @@ pub(crate) struct Remote<C: Crypto> {
     /// Never given out twice in the engine's life: what is random about it is drawn under this.
     pub(crate) birth: u64,
     pub(crate) token: u64,
-    /// Near uid: the id that we gave it. Never changes.
+    /// Near uid: the id that we gave it. Never changes once it has a name.
     pub(crate) near: u32,
     /// Far uid: the id that it gave us; 0 not known.
     pub(crate) far: u32,
@@ -134,6 +134,8 @@ pub(crate) struct Candidate {
     /// role, as long as no others were offered since. Every remote has room for a candidate, so it
     /// is a small one.
     pub(crate) keys: Option<NonZeroU32>,
+    /// An allow of ours was begun over it.
+    pub(crate) greeted: bool,
     pub(crate) expires: Instant,
 }
 

@@ -114,6 +114,26 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         })
     }
 
+    /// Gives a remote the id that its peer knows it by; no other remote may have it.
+    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let old = core::mem::replace(&mut remote.near, near);
+        if old == near {
+            return;
+        }
+        self.by_near
+            .remove(self.hash.hash(&old.to_le_bytes()), slot);
+        let inserted = self
+            .by_near
+            .insert(self.hash.hash(&near.to_le_bytes()), slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+    }
+
     /// The name must belong to no other remote.
     pub(crate) fn set_name(&mut self, slot: u32, name: &Name) {
         let Some(remote) = self.remotes.at_mut(slot) else {
@@ -226,8 +246,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.session = None;
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
-        if remote.proven {
-            // Its peer may come back and remember: no session id is used twice (H8).
+        if remote.proven || remote.next_ti != 1 {
+            // It may come back and remember: no session id is used twice (H8).
             let sid = remote.sid;
             self.raise_first_session(sid);
         }

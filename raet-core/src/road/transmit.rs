@@ -91,8 +91,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_allow(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
+        let claim = self.is_claim(slot);
         let open = self.handshake_mut(slot)?;
-        open.clock.sent(now);
+        if claim {
+            open.clock.sent_once();
+        } else {
+            open.clock.sent(now);
+        }
         let (si, ti, packet) = (open.si, open.ti, open.packet());
         let (target, allower, known) = (open.target, open.is_allower(), open.signature);
         let mut head = self.allow_head(slot, target, packet);

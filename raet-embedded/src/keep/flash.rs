@@ -4,6 +4,10 @@
 //! erased in turn, so they wear alike, and what a loss of power interrupts was either stored or not.
 //! Two pages serve; more are erased less often.
 //!
+//! A word is written once before it is erased, but for one case: where the power was lost while a page
+//! was opened or closed, the word that says so is written again, all zeros. Plain NOR allows it; of a
+//! flash with ECC, see whether zeros may go over a word.
+//!
 //! A reset costs one write: session ids are reserved ahead, in one record for all remotes (H8). What
 //! is stored already is not stored again.
 //!
@@ -45,8 +49,11 @@ const fn remote(number: u8) -> u8 {
 /// Roles, and remotes, that the keys have room for.
 const MOST: usize = 126;
 
+/// The largest word of a flash.
+const WORD: usize = 32;
+
 /// A key and a record, in whole words of any flash.
-const ROOM: usize = (1 + MAX_LEN).next_multiple_of(32);
+const ROOM: usize = (1 + MAX_LEN).next_multiple_of(WORD);
 
 /// Flash drivers may want whole words of RAM too. Wiped when dropped: the secrets pass through it.
 #[repr(align(32))]
@@ -79,8 +86,7 @@ impl<F: NorFlash> Flash<F> {
     ///
     /// [`FlashError::Layout`] when the pages of this flash do not serve.
     pub fn new(flash: F, range: Range<u32>) -> Result<Self, FlashError<F::Error>> {
-        // What is kept for two remotes, beside the state of the page.
-        if F::ERASE_SIZE < 2 * ROOM || range.is_empty() {
+        if range.is_empty() {
             return Err(FlashError::Layout);
         }
         let config = MapConfig::try_new(range).map_err(|_| FlashError::Layout)?;
@@ -125,14 +131,31 @@ impl<F: NorFlash> Flash<F> {
     }
 
     /// The keep of the estate of this name and these secrets, for a node of size `S`.
-    pub fn keep<S: Storage>(self, name: &str, secrets: &Secrets) -> FlashKeep<F, S> {
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Layout`] when the range is too small for all that such a node may ever keep:
+    /// for two remotes it takes two pages of 4 KiB, three of 2 KiB or four of 1 KiB.
+    pub fn keep<S: Storage>(
+        self,
+        name: &str,
+        secrets: &Secrets,
+    ) -> Result<FlashKeep<F, S>, FlashError<F::Error>> {
+        // A record with its head lies in one page; a page has two words of its own, and one of
+        // them is always free.
+        let in_a_page = F::ERASE_SIZE.saturating_sub(2 * WORD) / (ROOM + WORD);
+        let pages = self.map.flash_range().len() / F::ERASE_SIZE;
+        let all = 2 + 2 * usize::from(FlashKeep::<F, S>::PLACES);
+        if in_a_page * pages.saturating_sub(1) < all {
+            return Err(FlashError::Layout);
+        }
         // Public keys take no randomness, so this suite is not one that must be fresh.
         let keys = secrets.public_keys(&NaclSuite::new(&[0; 32]));
-        FlashKeep {
+        Ok(FlashKeep {
             flash: self,
             tag: Tag::of(name, &keys),
             size: PhantomData,
-        }
+        })
     }
 
     /// Forgets all, secrets too: the next start is a first one.
@@ -186,22 +209,30 @@ impl<F: NorFlash, S: Storage> FlashKeep<F, S> {
         Ok(Some(record))
     }
 
-    /// Under which of these keys a record about the same lies, and that record; or a free key.
+    /// Where a record about the same lies among these keys, or where one may.
     fn find(
         &mut self,
         keys: impl Iterator<Item = u8>,
         record: &Record,
-    ) -> Result<(Option<u8>, Option<Record>), FlashError<F::Error>> {
+    ) -> Result<Option<Spot>, FlashError<F::Error>> {
         let mut free = None;
         for key in keys {
             match self.read(key)? {
-                Some(kept) if kept.place() == record.place() => return Ok((Some(key), Some(kept))),
+                None => free = free.or(Some(Spot { key, kept: None })),
+                kept if kept.as_ref().is_some_and(|k| k.place() == record.place()) => {
+                    return Ok(Some(Spot { key, kept }));
+                }
                 Some(_) => {}
-                None => free = free.or(Some(key)),
             }
         }
-        Ok((free, None))
+        Ok(free)
     }
+}
+
+/// A key, and what lies under it.
+struct Spot {
+    key: u8,
+    kept: Option<Record>,
 }
 
 impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
@@ -217,27 +248,27 @@ impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
 
     fn store(&mut self, record: &Record) -> Result<(), Self::Error> {
         let mut record = record.clone();
+        if let Record::Remote(remote) = &mut record {
+            // The estate's record covers it.
+            remote.session = 0;
+        }
         let places = 0..Self::PLACES;
-        let (key, kept) = match &mut record {
-            Record::Estate(_) => (Some(ESTATE), self.read(ESTATE)?),
+        let spot = match &record {
+            Record::Estate(_) => self.find(core::iter::once(ESTATE), &record)?,
             Record::Role(_) | Record::ForgottenRole(_) => self.find(places.map(role), &record)?,
-            Record::Remote(kept) => {
-                // The estate's record covers it.
-                kept.session = 0;
-                self.find(places.map(remote), &record)?
-            }
-            Record::Forgotten(_) => self.find(places.map(remote), &record)?,
+            Record::Remote(_) | Record::Forgotten(_) => self.find(places.map(remote), &record)?,
         };
-        if kept.as_ref() == Some(&record) || (kept.is_none() && record.is_end()) {
-            return Ok(());
+        match spot {
+            Some(Spot { kept: None, .. }) | None if record.is_end() => Ok(()),
+            Some(Spot { kept, .. }) if kept.as_ref() == Some(&record) => Ok(()),
+            Some(Spot { key, .. }) if record.is_end() => self.flash.put(key, &[]),
+            Some(Spot { key, .. }) => {
+                let mut room = [0; MAX_LEN];
+                let bytes = compact::encode(self.tag, &record, &mut room);
+                self.flash.put(key, bytes.ok_or(FlashError::Full)?)
+            }
+            None => Err(FlashError::Full),
         }
-        let key = key.ok_or(FlashError::Full)?;
-        if record.is_end() {
-            return self.flash.put(key, &[]);
-        }
-        let mut room = [0; MAX_LEN];
-        let bytes = compact::encode(self.tag, &record, &mut room).ok_or(FlashError::Full)?;
-        self.flash.put(key, bytes)
     }
 }
 
@@ -246,9 +277,9 @@ impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
 pub enum FlashError<E> {
     /// The flash's driver says so.
     Flash(E),
-    /// The range is not of two whole pages or more, or pages are too small, or words too large.
+    /// The range is not of two whole pages or more, or too small for all that may be kept.
     Layout,
-    /// More is to be kept than the range has room for, or than the node had when it was sized.
+    /// More is to be kept than a node of this size has.
     Full,
     /// What lies in the range makes no sense, and could not be mended.
     Damaged,
@@ -262,8 +293,8 @@ impl<E: fmt::Debug> fmt::Display for FlashError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flash(error) => write!(f, "flash: {error:?}"),
-            Self::Layout => f.write_str("flash: the range must be of whole pages, two or more"),
-            Self::Full => f.write_str("flash: no room for another record; give it more pages"),
+            Self::Layout => f.write_str("flash: give the keep whole pages, and more of them"),
+            Self::Full => f.write_str("flash: no room for another record"),
             Self::Damaged => f.write_str("flash: damaged beyond repair; erase the keep"),
             Self::Record(error) => error.fmt(f),
             Self::SecretsLost => {

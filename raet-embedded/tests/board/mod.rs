@@ -17,7 +17,8 @@ use raet_core::crypto::Secrets;
 use raet_core::event::{Event, Outcome, RemoteEvent};
 use raet_core::storage::Fixed;
 use raet_core::time::{Duration, Instant};
-use raet_core::{RemoteId, RoadStack, SendOptions, wire::name};
+use raet_core::wire::{Frame, Head, name};
+use raet_core::{RemoteId, RoadStack, SendOptions};
 use raet_embedded::clock::Clock;
 use raet_embedded::entropy::Entropy;
 use raet_embedded::keep::Keep;
@@ -41,6 +42,8 @@ struct Cable {
     /// Of each thousand frames, so many are lost.
     lost: Cell<u64>,
     ends: [RefCell<Frames>; 2],
+    /// All frames that were sent, lost ones too, by the end that sent them.
+    sent: RefCell<Vec<(usize, Vec<u8>)>>,
 }
 
 /// When each arrives.
@@ -53,6 +56,7 @@ impl Wire {
             random: Cell::new(seed),
             lost: Cell::new(lost),
             ends: [RefCell::default(), RefCell::default()],
+            sent: RefCell::default(),
         }))
     }
 
@@ -63,6 +67,15 @@ impl Wire {
     /// From now on, so many of a thousand frames are lost.
     pub fn lose(&self, lost: u64) {
         self.0.lost.set(lost);
+    }
+
+    /// The heads of the packets that this end has sent in IPv4.
+    pub fn heads(&self, end: usize) -> Vec<Head> {
+        let sent = self.0.sent.borrow();
+        let ours = sent.iter().filter(|(by, _)| *by == end);
+        // Behind the heads of Ethernet, IP and UDP.
+        ours.filter_map(|(_, frame)| Some(Frame::parse(frame.get(42..)?).ok()?.head))
+            .collect()
     }
 
     fn bits(&self) -> u64 {
@@ -144,6 +157,7 @@ impl phy::TxToken for Sent {
         let Self(wire, end) = self;
         let mut frame = vec![0; len];
         let result = fill(&mut frame);
+        wire.0.sent.borrow_mut().push((1 - end, frame.clone()));
         if wire.bits() % 1000 >= wire.0.lost.get() {
             let arrives = wire.now() + Duration::from_millis(1);
             wire.0.ends[end].borrow_mut().push_back((arrives, frame));
@@ -181,10 +195,7 @@ pub fn config(end: usize) -> Config {
 impl<K: Keep> Board<K> {
     /// Powers up the board at this end, with the given addresses of both ends.
     pub fn start(wire: &Wire, end: usize, addresses: [SocketAddr; 2], keep: K) -> Self {
-        Self::start_as(wire, end, addresses[end], config(end), keep)
-    }
-
-    pub fn start_as(wire: &Wire, end: usize, address: SocketAddr, config: Config, keep: K) -> Self {
+        let address = addresses[end];
         let mut port = Port {
             wire: wire.clone(),
             end,
@@ -209,7 +220,7 @@ impl<K: Keep> Board<K> {
             SocketSet::new(Box::leak(Box::new([SocketStorage::EMPTY])).as_mut_slice());
         let driver = Driver::new(sockets.add(socket));
         let memory = Box::leak(Box::new(Memory::new()));
-        let node = Node::start(memory, wire.now(), config, keep, wire.clone());
+        let node = Node::start(memory, wire.now(), config(end), keep, wire.clone());
         Self {
             node: node.unwrap_or_else(|error| panic!("{error}")),
             driver,

@@ -11,14 +11,7 @@ use raet_core::time::Instant;
 
 use super::{Keys, RemoteReport, Reply, Report, Request, RoleReport, State};
 use crate::engine::Shared;
-
-/// What is known of a role beside its keys.
-#[derive(Default)]
-struct Seen {
-    names: Vec<String>,
-    first: Option<u64>,
-    last: Option<u64>,
-}
+use crate::keep::{Seen, seen};
 
 /// Answers a request. `folder` is that of the keep, where names and times lie that the engine
 /// forgets.
@@ -145,14 +138,21 @@ fn roles(road: &Shared, folder: Option<&Path>) -> Vec<RoleReport> {
     });
     // A keep that cannot be read now is told of by its road.
     let mut kept = folder
-        .map(|_| BTreeMap::<String, Seen>::new())
+        .and_then(|folder| seen(folder).ok())
         .unwrap_or_default();
     let mut roles: Vec<_> = roles
         .into_iter()
+        // Of a kept remote whose role was lost only the role's name is known.
+        .filter(|role| role.keys.verify != [0; 32])
         .map(|role| {
             let name = role.name.as_str();
-            let mut seen = kept.remove(name).unwrap_or_default();
+            let known = kept.remove(name);
+            let new = folder.is_some() && known.is_none();
+            let mut seen = known.unwrap_or_default();
             if let Some(now) = bearers.get(name) {
+                if new {
+                    seen.first = now.last; // it is about to be put down
+                }
                 seen.names.retain(|name| !now.names.contains(name));
                 seen.names.extend_from_slice(&now.names);
                 seen.last = seen.last.max(now.last);

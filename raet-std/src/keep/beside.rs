@@ -79,7 +79,8 @@ pub(super) fn log_path(root: &Path) -> PathBuf {
 pub(super) struct Told {
     pub(super) remotes: HashMap<String, RemoteLine>,
     pub(super) roles: HashMap<String, RoleLine>,
-    pub(super) lines: usize,
+    /// How many there are; `None`: there is no log.
+    pub(super) lines: Option<usize>,
     /// Something in it could not be read. What was there may be missing.
     pub(super) damaged: bool,
 }
@@ -87,11 +88,12 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut told = Self::default();
+        let mut count = 0;
         for line in bytes.split(|&byte| byte == b'\n') {
             if line.is_empty() {
                 continue;
             }
-            told.lines += 1;
+            count += 1;
             match decode(line) {
                 Some(Line::Remote(line)) => {
                     told.remotes.insert(line.name.clone(), line);
@@ -108,8 +110,36 @@ impl Told {
                 None => told.damaged = true,
             }
         }
+        told.lines = Some(count);
         told
     }
+}
+
+/// What is known of a role beside its keys.
+#[cfg(unix)]
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Names of the estates that bore it; the newest last.
+    pub(crate) names: Vec<String>,
+    /// Seconds since 1970.
+    pub(crate) first: Option<u64>,
+    pub(crate) last: Option<u64>,
+}
+
+/// Looks that up while another has the keep: a line that is being written counts the next time.
+#[cfg(unix)]
+pub(crate) fn seen(root: &Path) -> std::io::Result<HashMap<String, Seen>> {
+    let told = Told::read(&std::fs::read(log_path(root))?);
+    let seen = told.roles.into_iter().map(|(name, line)| {
+        let time = |seconds| (seconds != 0).then_some(seconds);
+        let seen = Seen {
+            names: line.names,
+            first: time(line.first),
+            last: time(line.last),
+        };
+        (name, seen)
+    });
+    Ok(seen.collect())
 }
 
 /// A line, with the end of the one before it: that one may have been cut off.

@@ -3,12 +3,16 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
 
 use super::files::Files;
+
+/// Files that are open at a time.
+const OPEN: usize = 64;
 
 /// The file system of this machine.
 pub(super) struct Disk;
@@ -57,15 +61,24 @@ impl Files for Disk {
         self.sync_folder(above)
     }
 
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_data()
+    fn write(&mut self, files: &[(PathBuf, Zeroizing<Vec<u8>>)]) -> io::Result<()> {
+        for some in files.chunks(OPEN) {
+            // All are written before the first is waited for: the system then makes many durable at
+            // the cost of few.
+            let mut open = Vec::with_capacity(some.len());
+            for (path, bytes) in some {
+                let mut file = OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(path)?;
+                file.write_all(bytes)?;
+                open.push(file);
+            }
+            open.iter().try_for_each(File::sync_data)?;
+        }
+        Ok(())
     }
 
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {

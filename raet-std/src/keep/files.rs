@@ -1,8 +1,10 @@
 //! The few things that a keep asks of a file system, so that a test can lose power between any two.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use zeroize::Zeroizing;
 
 /// A file system. What a call does is durable only where its comment says so.
 pub(super) trait Files: Send {
@@ -25,8 +27,8 @@ pub(super) trait Files: Send {
     /// Makes a folder for its owner alone, and those above it, durably; it may be there.
     fn make_folder(&mut self, path: &Path) -> io::Result<()>;
 
-    /// Makes or replaces a file for its owner alone; its bytes are durable, its name is not.
-    fn write(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Makes or replaces files for their owner alone; their bytes are durable, their names are not.
+    fn write(&mut self, files: &[(PathBuf, Zeroizing<Vec<u8>>)]) -> io::Result<()>;
 
     /// Adds bytes to a file, durably; it is there already.
     fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()>;

@@ -88,7 +88,9 @@ fn pack(value: &Value, to: &mut Vec<u8>) {
         }
         Value::Array(items) => {
             pack_length(items.len(), (0x90, 16), 0xdc, to);
-            items.iter().for_each(|item| pack(item, to));
+            for item in items {
+                pack(item, to);
+            }
         }
         Value::Object(fields) => {
             pack_length(fields.len(), (0x80, 16), 0xde, to);

@@ -1,7 +1,7 @@
 //! What stands in 0.6.8's files, field for field in its order (lane-and-keep: Keep), and where they
 //! lie.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use raet_core::crypto::{Crypto, NaclSuite, PublicKeys, Secrets, hex};
@@ -109,6 +109,10 @@ pub(super) fn place(address: SocketAddr) -> Place {
 }
 
 pub(super) fn address(place: &Place) -> Result<SocketAddr, String> {
+    if place.0.is_empty() {
+        // Any host, as Python's sockets have it.
+        return Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), place.1));
+    }
     let ip: IpAddr = place
         .0
         .parse()

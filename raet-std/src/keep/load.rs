@@ -10,9 +10,9 @@ use raet_core::wire::Name;
 
 use super::beside::{self, Own, RemoteLine, RoleLine, Told};
 use super::error::{KeepError, Notice};
-use super::file::{HeldRemote, HeldRole};
 use super::files::{Files, LARGEST};
 use super::form::Form;
+use super::held::{HeldRemote, HeldRole};
 use super::layout::{
     self, EstateFile, FOLDERS, KeysFile, RemoteFile, RoleFile, estate_path, keys_path,
     parse_file_name,
@@ -37,6 +37,12 @@ struct Found<T> {
     content: T,
     form: Form,
     both: bool,
+}
+
+/// The files of a folder by name, and the names of those that were set aside with no good one left.
+struct Folder<T> {
+    found: BTreeMap<String, Found<T>>,
+    damaged: Vec<String>,
 }
 
 pub(super) fn load(
@@ -73,7 +79,8 @@ impl Loader<'_> {
         let roles = self.roles(&told.roles)?;
         let ours_by_name = estate.as_ref().map(|found| found.content.name.as_str());
         let (remotes, lost) = self.remotes(&told.remotes, &roles, ours_by_name, damaged)?;
-        let used = ours || !remotes.is_empty() || lost;
+        // Roles alone may have come before the estate: a person accepted them ahead of time.
+        let used = own.is_some() || own_damaged || !remotes.is_empty() || lost;
         let form = estate.as_ref().map(|found| found.form);
         let missing = |path: fn(&Path, Form) -> PathBuf| {
             KeepError::Missing(path(self.root, form.unwrap_or_default()))
@@ -101,11 +108,11 @@ impl Loader<'_> {
         Ok(Loaded {
             estate,
             keys,
-            own,
+            own: own.unwrap_or_default(),
             remotes,
             roles,
             notices: std::mem::take(&mut self.notices),
-            lines: (ours && !told.damaged).then_some(told.lines),
+            lines: told.lines.filter(|_| !told.damaged),
             form,
         })
     }
@@ -118,7 +125,7 @@ impl Loader<'_> {
             let Ok(mode) = self.files.mode(&path) else {
                 continue;
             };
-            if mode & 0o077 == 0 || readable {
+            if !is_open(mode) || readable {
                 continue;
             }
             if ours {
@@ -133,7 +140,7 @@ impl Loader<'_> {
         let root = self.root.to_owned();
         let between = self.root.join("role");
         for folder in [root, between].into_iter().chain(folders) {
-            if self.files.mode(&folder).is_ok_and(|mode| mode & 0o077 != 0) {
+            if self.files.mode(&folder).is_ok_and(is_open) {
                 self.tighten(folder, 0o700)?;
             }
         }
@@ -148,16 +155,17 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn own(&mut self) -> Result<(Own, bool), KeepError> {
+    /// What it is, and whether it was damaged.
+    fn own(&mut self) -> Result<(Option<Own>, bool), KeepError> {
         let path = beside::own_path(self.root);
         let Some(bytes) = self.read(&path, LARGEST as u64)? else {
-            return Ok((Own::default(), false));
+            return Ok((None, false));
         };
         if let Some(own) = beside::decode(&bytes) {
-            return Ok((own, false));
+            return Ok((Some(own), false));
         }
         self.set_aside(&path, "its checksum is wrong")?;
-        Ok((Own::default(), true))
+        Ok((None, true))
     }
 
     fn told(&mut self) -> Result<Told, KeepError> {
@@ -219,7 +227,7 @@ impl Loader<'_> {
         &mut self,
         (folder, prefix): (&str, &str),
         mut take: impl FnMut(&str, Form, &[u8]) -> Result<T, String>,
-    ) -> Result<(BTreeMap<String, Found<T>>, Vec<String>), KeepError> {
+    ) -> Result<Folder<T>, KeepError> {
         let folder = self.root.join(folder);
         let mut found = BTreeMap::<String, Found<T>>::new();
         let mut damaged = Vec::new();
@@ -227,7 +235,7 @@ impl Loader<'_> {
         names.sort_unstable();
         for file in names {
             let path = folder.join(&file);
-            if file.ends_with(super::file::UNFINISHED) {
+            if file.ends_with(super::write::UNFINISHED) {
                 self.files.remove(&path).map_err(KeepError::io(&path))?;
                 continue;
             }
@@ -266,7 +274,7 @@ impl Loader<'_> {
             );
         }
         damaged.retain(|name| !found.contains_key(name));
-        Ok((found, damaged))
+        Ok(Folder { found, damaged })
     }
 
     fn newer(&mut self, this: &Path, that: &Path) -> Result<bool, KeepError> {
@@ -280,13 +288,14 @@ impl Loader<'_> {
         told: &HashMap<String, RoleLine>,
     ) -> Result<BTreeMap<Name, HeldRole>, KeepError> {
         let suite = NaclSuite::new(&[0; 32]);
-        let (found, damaged) = self.folder(("role/remote", "role"), |name, form, bytes| {
-            let file: RoleFile = parse(form, bytes)?;
-            if file.role() != name {
-                return Err(format!("it is about role {:?}", file.role()));
-            }
-            Ok((layout::fit(name)?, file.record(&suite)?))
-        })?;
+        let Folder { found, damaged } =
+            self.folder(("role/remote", "role"), |name, form, bytes| {
+                let file: RoleFile = parse(form, bytes)?;
+                if file.role() != name {
+                    return Err(format!("it is about role {:?}", file.role()));
+                }
+                Ok((layout::fit(name)?, file.record(&suite)?))
+            })?;
         let mut roles = BTreeMap::new();
         for (text, found) in found {
             let (name, record) = found.content;
@@ -350,7 +359,10 @@ impl Loader<'_> {
     ) -> Result<(BTreeMap<Name, HeldRemote>, bool), KeepError> {
         let mut uids = HashSet::new();
         let mut owners = HashMap::<String, u32>::new();
-        let (found, lost) = self.folder(("remote", "estate"), |name, form, bytes| {
+        let Folder {
+            found,
+            damaged: lost,
+        } = self.folder(("remote", "estate"), |name, form, bytes| {
             let file: RemoteFile = parse(form, bytes)?;
             if file.name != name {
                 return Err(format!("it is about estate {:?}", file.name));
@@ -422,7 +434,7 @@ impl Loader<'_> {
     }
 
     fn set_aside(&mut self, path: &Path, why: &str) -> Result<(), KeepError> {
-        let to = (1..)
+        let to = (1..u32::MAX)
             .map(|n| {
                 let mut name = path.as_os_str().to_owned();
                 name.push(format!(".damaged-{n}"));
@@ -438,6 +450,11 @@ impl Loader<'_> {
         });
         Ok(())
     }
+}
+
+/// Whether others than its owner can do anything with it.
+const fn is_open(mode: u32) -> bool {
+    mode.trailing_zeros() < 6
 }
 
 fn proven(line: &RemoteLine, role: Option<&RoleRecord>) -> bool {

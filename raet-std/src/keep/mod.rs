@@ -7,10 +7,13 @@ mod error;
 mod file;
 mod files;
 mod form;
+mod held;
 mod layout;
 mod load;
+mod store;
 #[cfg(test)]
 mod tests;
+mod write;
 pub(crate) mod writer;
 
 use std::fmt;
@@ -20,9 +23,12 @@ use std::net::SocketAddr;
 use raet_core::crypto::Secrets;
 use raet_core::keep::Record;
 
+#[cfg(unix)]
+pub(crate) use beside::{Seen, seen};
 pub use error::{KeepError, Notice};
-pub use file::{FileKeep, KeepOptions, KeptRole};
+pub use file::{FileKeep, KeepOptions};
 pub use form::Form;
+pub use held::KeptRole;
 
 /// Stores what an estate must know after a restart ([`raet_core::keep`]).
 ///

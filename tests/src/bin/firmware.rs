@@ -22,7 +22,8 @@ use raet_core::config::{Presence, Trust};
 use raet_core::crypto::Secrets;
 use raet_core::event::RemoteEvent;
 use raet_core::keep::{MemoryKeep, Record};
-use raet_std::{Body, Event, Incoming, Keep, Kept, Road, Shutdown};
+use raet_std::keep::Kept;
+use raet_std::{Body, Event, Incoming, Keep, Road, Shutdown};
 use raet_tests::interop::{self, Peer, Python, is};
 use raet_tests::live::lossy;
 use serde_json::{Value, json};
@@ -530,9 +531,10 @@ impl Keep for SharedKeep {
 
     fn store(&mut self, records: &[Record]) -> std::io::Result<()> {
         let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for record in records {
-            keep.store(record.clone());
-        }
+        records
+            .iter()
+            .cloned()
+            .for_each(|record| keep.store(record));
         Ok(())
     }
 }

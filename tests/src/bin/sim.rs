@@ -40,6 +40,8 @@ enum Roughness {
     Calm,
     /// Faults drawn anew for each seed.
     Swarm,
+    /// Attackers drawn anew for each seed.
+    Hostile,
 }
 
 impl Roughness {
@@ -47,13 +49,7 @@ impl Roughness {
         match self {
             Self::Calm => Profile::Calm,
             Self::Swarm => Profile::Swarm,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Calm => "calm",
-            Self::Swarm => "swarm",
+            Self::Hostile => Profile::Hostile,
         }
     }
 }
@@ -82,12 +78,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
-    let profile = arguments.profile.as_str();
-    eprintln!("{violation}");
-    eprintln!(
-        "  again: cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {} --trace",
-        violation.seed
-    );
+    let again = run::again(arguments.profile.profile(), violation.seed);
+    eprintln!("{violation}\n  again: {again}");
     ExitCode::FAILURE
 }
 

@@ -37,6 +37,9 @@ impl fmt::Display for Report {
     }
 }
 
+/// A run of more acts than this has no end.
+const LONGEST: usize = 300;
+
 /// Tries everything that can happen in a scenario.
 ///
 /// # Errors
@@ -87,10 +90,14 @@ impl Search<'_> {
                 return Ok(());
             }
         }
+        // A run that leads to ever new states, as with ids that only grow, does not end either.
+        if self.run.len() > LONGEST {
+            return Err(format!("more than {LONGEST} acts, and no end"));
+        }
         self.report.states += 1;
         self.report.longest = self.report.longest.max(self.run.len());
         let acts = state.acts(self.scenario);
-        if !acts.iter().any(|act| state.is_free(*act)) {
+        if !acts.iter().any(|act| state.is_free(self.scenario, *act)) {
             self.report.ends += 1;
             state.check_rest(self.scenario)?;
         }

@@ -6,18 +6,17 @@
 //! | act | costs |
 //! |---|---|
 //! | a datagram on its way arrives, whichever | nothing: every order of delivery is tried |
-//! | an estate's next deadline comes, with nothing on its way | nothing |
+//! | the next deadline of both comes, with nothing else left to happen before it | nothing |
 //! | an estate carries out the next command of its [script](Scenario::script) | nothing |
 //! | a record is stored, or a message taken, where that is slow | nothing |
 //! | a datagram is lost | a fault |
 //! | a datagram arrives, and another copy of it stays on its way | a fault |
-//! | an estate's next deadline comes while datagrams are on their way | a fault |
+//! | an estate's next deadline comes before all that: its clock is fast, or all else is slow | a fault |
 //! | an estate dies and comes back with what was stored | a crash |
 //!
-//! The clocks of the two run as they please: no deadline waits for the other estate's. Of each kind
-//! of cost there is a [budget](Scenario); acts without one go on for ever. States that do the same
-//! from now on are merged: times are relative to their estate's clock, counters are left out (see
-//! `RoadStack`'s `Hash`).
+//! Of each kind of cost there is a [budget](Scenario); acts without one go on for ever. States that
+//! do the same from now on are merged: times are relative to their estate's clock, counters are left
+//! out (see `RoadStack`'s `Hash`).
 //!
 //! What is proven, for every state that can be reached:
 //!
@@ -25,11 +24,11 @@
 //! - **The truth**: one outcome a message; what was *delivered* was taken, what *failed* was not and never
 //!   is; *unknown* needs a crash.
 //! - **Session ids only go on**, over a crash too (H8).
-//! - **No deadlock, agreement, eventual delivery**: where nothing can happen any more, the two hold a
-//!   session with each other, know each other by the same ids, and every message has arrived and its
-//!   sender was told; and messages sent then, both ways, arrive.
+//! - **No deadlock, agreement, eventual delivery**: where nothing can happen any more, every sender was
+//!   told of every message, the two hold a session with each other and know each other by the same ids,
+//!   and messages sent then, both ways, arrive. (After a crash those find out that there was one.)
 //! - **No livelock**: without further faults no state comes back, so every fair run ends in one of
-//!   those, whatever the order of delivery and the drift of the clocks.
+//!   those, whatever the order of delivery.
 //!
 //! Why not a model checker's crate: their `eventually` is not proven where runs join, which here is
 //! everywhere; and a search of a hundred lines that asks for more than the engine's `Clone` and `Hash`
@@ -53,6 +52,8 @@ pub struct Scenario {
     pub script: [&'static [Command]; 2],
     /// Whether the second estate is a main one too; the first is.
     pub both_main: bool,
+    /// Whether both roads are mutable.
+    pub mutable: bool,
     /// Faults of the network and of the clocks, in all: the *k* of the report.
     pub faults: u8,
     /// Crashes, in all.

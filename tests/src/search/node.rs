@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use raet_core::config::{Config, Trust};
 use raet_core::crypto::Secrets;
@@ -12,6 +13,8 @@ use raet_core::storage::Storage;
 use raet_core::time::Instant;
 use raet_core::wire::{Frame, PacketKind, TransactionKind, name};
 use raet_core::{RemoteId, RoadStack, SendOptions};
+
+use siphasher::sip128::SipHasher13;
 
 use super::{Command, Scenario};
 use crate::suite::Weak;
@@ -62,6 +65,7 @@ fn stack<S: Storage>(
     let secrets = Secrets::new(&[number + 1; 32], &[number + 101; 32]);
     let mut config = Config::new(name(text).expect("a name"), secrets);
     config.main = number == 0 || scenario.both_main;
+    config.mutable = scenario.mutable;
     config.trust = Trust::Once;
     let suite = Weak::new(&[10 * number + life + 1; 32]);
     RoadStack::new(now, config, S::LIMITS, suite, records).expect("settings and records agree")
@@ -105,17 +109,25 @@ impl<S: Storage> Node<S> {
             .handle_datagram(self.now, address(1 - self.number), &mut bytes);
     }
 
-    /// Whether it has a deadline.
-    pub(super) fn has_deadline(&self) -> bool {
-        self.stack.poll_timeout().is_some()
+    /// How long it is until its next deadline.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        let timeout = self.stack.poll_timeout()?;
+        Some(timeout.at.since(self.now))
     }
 
-    /// Its clock runs to its next deadline.
+    /// Time passes for it, its next deadline at most.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// Its deadline has come.
     pub(super) fn tick(&mut self) {
-        if let Some(timeout) = self.stack.poll_timeout() {
-            self.now = timeout.at;
-            self.stack.handle_timeout(self.now);
-        }
+        self.stack.handle_timeout(self.now);
+    }
+
+    /// Whether it would do something at once, were its keep and its application not slow.
+    pub(super) fn is_idle(&self, scenario: &Scenario) -> bool {
+        !self.has_unsaved() && !self.has_message() && self.next_command(scenario).is_none()
     }
 
     /// The command that it would carry out next, if it can.
@@ -277,37 +289,45 @@ impl<S: Storage> Clone for Node<S> {
 impl<S: Storage> Node<S> {
     /// What decides its future, with its moments relative to its clock.
     pub(super) fn digest(&self) -> u128 {
-        use siphasher::sip128::{Hasher128, SipHasher13};
         let mut relative = Relative {
             now: self.now.as_micros(),
-            inner: SipHasher13::new(),
+            bytes: Vec::with_capacity(8192),
         };
         self.stack.hash(&mut relative);
         (&self.keep, &self.unsaved).hash(&mut relative);
         (self.life, self.done, self.sent, self.top, self.former).hash(&mut relative);
-        relative.inner.finish128().as_u128()
+        SipHasher13::new().hash(&relative.bytes).as_u128()
     }
 }
 
-/// Hashes moments relative to one of them: they are told from all other numbers by their size.
+/// Nothing asks how long ago it was what was longer ago than a minute: round trips are measured up to that,
+/// partial messages and buckets last no longer.
+const PAST: u64 = 60_000_000;
+
+/// Collects what is hashed, moments relative to one of them: they are told from all other numbers by
+/// their size.
 struct Relative {
     now: u64,
-    inner: siphasher::sip128::SipHasher13,
+    bytes: Vec<u8>,
 }
 
 impl Hasher for Relative {
     fn write(&mut self, bytes: &[u8]) {
-        self.inner.write(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
     fn write_u64(&mut self, number: u64) {
         let is_moment = number >> 48 == EPOCH >> 48;
-        let relative = number.wrapping_sub(if is_moment { self.now } else { 0 });
-        self.inner.write_u64(relative);
-        self.inner.write_u8(u8::from(is_moment));
+        let relative = if is_moment {
+            (number + PAST).saturating_sub(self.now)
+        } else {
+            number
+        };
+        self.write(&relative.to_le_bytes());
+        self.write(&[u8::from(is_moment)]);
     }
 
     fn finish(&self) -> u64 {
-        self.inner.finish()
+        unreachable!("the bytes are what is asked for")
     }
 }

@@ -113,7 +113,7 @@ impl<S: Storage> State<S> {
             if node.has_message() {
                 acts.push(Act::Take(n));
             }
-            if node.has_deadline() && (self.air.is_empty() || self.faults > 0) {
+            if node.wait().is_some() && (self.faults > 0 || self.is_time(scenario, n)) {
                 acts.push(Act::Tick(n));
             }
             if self.crashes > 0 {
@@ -127,10 +127,17 @@ impl<S: Storage> State<S> {
         acts
     }
 
+    /// Whether nothing else can happen before the next deadline of this estate.
+    fn is_time(&self, scenario: &Scenario, n: usize) -> bool {
+        let [own, other] = [n, 1 - n].map(|n| self.nodes[n].wait());
+        let first = other.is_none_or(|other| own.is_some_and(|own| own <= other));
+        first && self.air.is_empty() && self.nodes.iter().all(|node| node.is_idle(scenario))
+    }
+
     /// Whether an act costs nothing here.
-    pub fn is_free(&self, act: Act) -> bool {
+    pub fn is_free(&self, scenario: &Scenario, act: Act) -> bool {
         match act {
-            Act::Tick(_) => self.air.is_empty(),
+            Act::Tick(n) => self.is_time(scenario, n),
             Act::Double(_) | Act::Lose(_) | Act::Crash(_) => false,
             _ => true,
         }
@@ -143,7 +150,8 @@ impl<S: Storage> State<S> {
     /// When it breaks a rule.
     pub fn apply(&self, scenario: &Scenario, act: Act) -> Result<Self, String> {
         let mut next = self.clone();
-        if !self.is_free(act) {
+        let free = self.is_free(scenario, act);
+        if !free {
             match act {
                 Act::Crash(_) => next.crashes -= 1,
                 _ => next.faults -= 1,
@@ -165,10 +173,17 @@ impl<S: Storage> State<S> {
                     Ok(())
                 })?;
             }
-            Act::Tick(n) => next.step(scenario, n, |node, _| {
-                node.tick();
-                Ok(())
-            })?,
+            Act::Tick(n) => {
+                let wait = self.nodes[n].wait().unwrap_or_default();
+                if free {
+                    next.change(1 - n, |node| node.pass(wait));
+                }
+                next.step(scenario, n, |node, _| {
+                    node.pass(wait);
+                    node.tick();
+                    Ok(())
+                })?;
+            }
             Act::Command(n) => {
                 let mut sent = None;
                 next.step(scenario, n, |node, _| {
@@ -261,6 +276,25 @@ impl<S: Storage> State<S> {
                 return Err(format!("message {id:?} has no outcome ({fate:?})"));
             }
         }
+        // Who died may not have been missed yet: a message of the other finds out.
+        let crashed = self.nodes.iter().any(|node| node.life > 0);
+        if !crashed {
+            self.check_session()?;
+        }
+        let idle = Scenario {
+            script: [&[], &[]],
+            slow_application: false,
+            slow_keep: false,
+            ..*scenario
+        };
+        // They agree on keys and sessions: later messages arrive.
+        let state = self.clone().probe(&idle, 1)?;
+        state.check_session()?;
+        state.probe(&idle, 0)?.check_session()
+    }
+
+    /// Both hold a session with each other, and know each other by the same ids.
+    fn check_session(&self) -> Result<(), String> {
         let seen = [0, 1].map(|n: usize| {
             let node = &self.nodes[n];
             node.peer().and_then(|peer| node.stack.remote(peer))
@@ -275,38 +309,29 @@ impl<S: Storage> State<S> {
         if a.near != b.far || a.far != b.near {
             return Err(format!("they differ about their ids: {a:?} and {b:?}"));
         }
-        self.probe(scenario)
+        Ok(())
     }
 
-    /// They agree on keys and sessions: a message each way arrives, with no fault, at once.
-    fn probe(&self, scenario: &Scenario) -> Result<(), String> {
-        let idle = Scenario {
-            script: [&[], &[]],
-            slow_application: false,
-            slow_keep: false,
-            ..*scenario
-        };
-        for n in 0..2 {
-            let mut state = self.clone();
-            let mut sent = None;
-            state.step(&idle, n, |node, _| {
-                sent = Some(node.send(scenario.body)?);
-                Ok(())
-            })?;
-            let state = state.settle(&idle)?;
-            let fate = sent.and_then(|id| state.fates.get(&id));
-            if fate.and_then(|f| f.outcome) != Some(Outcome::Delivered) {
-                return Err(format!("a later message of {n} did not arrive: {fate:?}"));
-            }
+    /// A message of this estate arrives, with no fault.
+    fn probe(mut self, idle: &Scenario, n: usize) -> Result<Self, String> {
+        let mut sent = None;
+        self.step(idle, n, |node, _| {
+            sent = Some(node.send(idle.body)?);
+            Ok(())
+        })?;
+        let state = self.settle(idle)?;
+        let fate = sent.and_then(|id| state.fates.get(&id));
+        if fate.and_then(|f| f.outcome) != Some(Outcome::Delivered) {
+            return Err(format!("a later message of {n} did not arrive: {fate:?}"));
         }
-        Ok(())
+        Ok(state)
     }
 
     /// Lets happen what costs nothing, the first of it each time, until nothing does.
     fn settle(mut self, scenario: &Scenario) -> Result<Self, String> {
         for _ in 0..1000 {
             let acts = self.acts(scenario);
-            let Some(act) = acts.into_iter().find(|act| self.is_free(*act)) else {
+            let Some(act) = acts.into_iter().find(|act| self.is_free(scenario, *act)) else {
                 return Ok(self);
             };
             self = self.apply(scenario, act)?;

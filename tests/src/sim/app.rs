@@ -5,15 +5,31 @@ use std::time::Duration;
 
 use raet_core::SendOptions;
 use raet_core::config::Presence;
+use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::error::SendError;
 use raet_core::keep::Status;
-use raet_core::road::RemoteInfo;
+use raet_core::road::{RemoteInfo, RoleInfo};
 
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
-use super::plan::{MS, S};
+use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
+use crate::suite::Weak;
+
+/// The token of a message to an attacker.
+pub(super) const TO_ATTACKER: u64 = u64::MAX;
+
+/// The keys that a person sees when somebody known shows them: an attacker's are not taken for them.
+fn seen(plan: &Plan, role: &RoleInfo) -> Option<PublicKeys> {
+    let owner = plan.hosts.iter().position(|host| role.name == host.name)?;
+    let secrets = super::host::secrets(owner);
+    Some(if plan.real {
+        secrets.public_keys(&NaclSuite::new(&[0; 32]))
+    } else {
+        secrets.public_keys(&Weak::new(&[0; 32]))
+    })
+}
 
 impl Simulation {
     /// A host's application calls everyone that it wants to reach.
@@ -56,6 +72,11 @@ impl Simulation {
         };
         let time = self.hosts[n].time(self.now, self.plan.back);
         let deed = self.hosts[n].rng.below(100);
+        // Under siege it does nothing that would end a session or begin one anew.
+        let deed = match deed {
+            82..94 if self.plan.menace.siege => 0,
+            deed => deed,
+        };
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
             return Ok(());
@@ -66,8 +87,8 @@ impl Simulation {
             78..82 => drop(engine.call(|e| e.alive(time, remote.id))),
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
-            88 => drop(engine.call(|e| e.forget(time, remote.id))),
-            89..92 => self.call_all(n),
+            88 if self.plan.mutable => drop(engine.call(|e| e.forget(time, remote.id))),
+            88..92 => self.call_all(n),
             92..94 => {
                 let period = Duration::from_millis(200 + host.rng.bits() % 5000);
                 let presence = host.rng.percent(50).then_some(Presence {
@@ -110,7 +131,9 @@ impl Simulation {
             1 => Status::Pending,
             _ => Status::Accepted,
         };
-        let _ = engine.call(|e| e.judge_role(time, &role.name, status));
+        let keys = seen(&self.plan, &role);
+        let keys = keys.as_ref().filter(|_| status == Status::Accepted);
+        let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
     }
 
     fn cancel_something(&mut self, n: usize) {
@@ -150,6 +173,11 @@ impl Simulation {
             // Never fits.
             _ => host.plan.limits.message + 1 + rng.below(9),
         };
+        if self.whom(remote).is_none() {
+            self.send_to_attacker(n, remote, len);
+            return Ok(());
+        }
+        let host = &mut self.hosts[n];
         let too_long = len > host.plan.limits.message;
         let len = if too_long { len } else { len.min(longest) };
         let wait = host.rng.percent(15).then(|| host.rng.bits() % (8 * S));
@@ -166,6 +194,29 @@ impl Simulation {
         }
     }
 
+    /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
+    /// be at its address.
+    fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
+    }
+
+    /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
+    fn send_to_attacker(&mut self, n: usize, remote: &RemoteInfo, len: usize) {
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        host.trusted.insert(remote.address);
+        let options = SendOptions {
+            token: TO_ATTACKER,
+            deadline: Some(host.deadline(2 * S)),
+            ..SendOptions::default()
+        };
+        if let Some(engine) = &mut host.engine {
+            // Full is an answer, too.
+            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![1; len]));
+        }
+    }
+
     /// Sends a message of so many bytes, which is given up after `wait`.
     fn send(
         &mut self,
@@ -175,7 +226,7 @@ impl Simulation {
         wait: Option<u64>,
         once: bool,
     ) -> Result<(), SendError> {
-        let Some(to) = self.book.owner(remote.address) else {
+        let Some(to) = self.whom(remote) else {
             return Ok(());
         };
         let number = self.ledger.sent.len();
@@ -219,18 +270,24 @@ impl Simulation {
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) -> Law {
-        self.call_all(n);
+        let just_now = self.now < self.plan.storm + 2 * S;
+        if just_now {
+            self.call_all(n);
+        }
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
             return Ok(());
         };
         for role in engine.get().roles() {
-            if role.status != Status::Accepted {
-                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
+            let keys = seen(&self.plan, &role);
+            let stale = keys.is_some_and(|keys| keys != role.keys);
+            if role.status != Status::Accepted || stale {
+                let keys = keys.as_ref();
+                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
             }
         }
-        if self.now < self.plan.storm + 2 * S + 500 * MS {
+        if just_now {
             for remote in self.hosts[n]
                 .engine
                 .as_ref()

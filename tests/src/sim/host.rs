@@ -10,8 +10,9 @@ use raet_core::error::SetupError;
 use raet_core::keep::{MemoryKeep, Place};
 use raet_core::time::Instant;
 
+use super::attack::Source;
 use super::engine::{Meter, Metered, Setup};
-use super::plan::HostPlan;
+use super::plan::{HostPlan, Plan};
 use super::scene::{Rng, name};
 use crate::suite::{Counts, Seals};
 
@@ -57,7 +58,7 @@ pub(super) struct Host {
     pub(super) store_rng: Rng,
     /// Records that are on their way to the keep.
     pub(super) unstored: u32,
-    pub(super) socket: VecDeque<(u64, Option<usize>, SocketAddr, Vec<u8>)>,
+    pub(super) socket: VecDeque<(u64, Source, SocketAddr, Vec<u8>)>,
     pub(super) stalled_until: u64,
     pub(super) blocked_until: u64,
     pub(super) deaf_until: u64,
@@ -97,12 +98,12 @@ impl Host {
     }
 
     /// Its configuration, that of its role's keys with it.
-    fn config(&self, role: &'static str) -> Config {
+    fn config(&self, role: &'static str, mutable: bool) -> Config {
         let plan = &self.plan;
         let mut config = Config::new(name(plan.name), secrets(plan.role));
         config.role = name(role);
         config.main = plan.main;
-        config.mutable = plan.mutable;
+        config.mutable = mutable;
         config.trust = plan.trust;
         config.head = plan.head;
         config.body = plan.body;
@@ -118,7 +119,7 @@ impl Host {
         &mut self,
         world: u64,
         role: &'static str,
-        real: bool,
+        road: &Plan,
         seals: Seals,
         meter: Option<Meter>,
     ) -> Result<(), SetupError> {
@@ -127,13 +128,13 @@ impl Host {
         self.latest = self.clock.read(world);
         let setup = Setup {
             kind: self.plan.kind,
-            real,
+            real: road.real,
             limits: self.plan.limits,
             seed: self.rng.seed(),
             counts: self.counts.clone(),
             seals,
         };
-        let config = self.config(role);
+        let config = self.config(role, road.mutable);
         let records = self.keep.records().collect();
         let now = self.latest;
         self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);

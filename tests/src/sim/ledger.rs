@@ -44,8 +44,8 @@ pub(super) struct Ledger {
     taken: HashMap<usize, u32>,
     /// Of bodies too short to be told apart, by sender, receiver and body: sent, taken, delivered, failed.
     short: BTreeMap<(usize, usize, Vec<u8>), [u32; 4]>,
-    /// Sessions that a host was told of, with each other host.
-    sessions: BTreeMap<(usize, usize), u32>,
+    /// Sessions that a host was told of, with each other host, and the other's memory at the last.
+    sessions: BTreeMap<(usize, usize), (u32, Memory)>,
     /// How often a host has forgotten another.
     forgets: BTreeMap<(usize, usize), u32>,
     /// Outcomes that were told.
@@ -91,7 +91,7 @@ impl Ledger {
     }
 
     fn sessions_between(&self, a: usize, b: usize) -> [u32; 2] {
-        let of = |key| self.sessions.get(&key).copied().unwrap_or(0);
+        let of = |key| self.sessions.get(&key).map_or(0, |(count, _)| *count);
         [of((a, b)), of((b, a))]
     }
 
@@ -99,9 +99,11 @@ impl Ledger {
         (life, self.forgets.get(&(of, about)).copied().unwrap_or(0))
     }
 
-    /// A host was told of a new session with another.
-    pub(super) fn session(&mut self, host: usize, with: usize) {
-        *self.sessions.entry((host, with)).or_default() += 1;
+    /// A host was told of a new session with another, in this life of the other.
+    pub(super) fn session(&mut self, host: usize, with: usize, life: u32) {
+        let memory = self.memory(with, life, host);
+        let session = self.sessions.entry((host, with)).or_default();
+        *session = (session.0 + 1, memory);
     }
 
     /// A host has forgotten another.
@@ -161,12 +163,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// A sender was told how its message ended. `now` is its own time; `life` the receiver's.
+    /// A sender was told how its message ended. `now` is its own time; `remote` whether its remote is
+    /// there, and has a session; `life` the receiver's.
     pub(super) fn ended(
         &mut self,
         number: usize,
         outcome: Outcome,
         now: u64,
+        remote: (bool, bool),
         life: u32,
     ) -> Result<(), Breach> {
         let verdict = |what: &str| {
@@ -184,10 +188,13 @@ impl Ledger {
         let (from, to) = (sent.from, sent.to);
         let taken = self.taken.get(&number).copied().unwrap_or(0) > 0;
         let sessions = self.sessions_between(from, to) != sent.sessions;
-        let forgot = self.memory(to, life, from) != sent.memory;
+        // The receiver no longer has what the sender's session was made with.
+        let memory = self.memory(to, life, from);
+        let held = self.sessions.get(&(from, to)).map(|(_, memory)| *memory);
+        let forgot = memory != sent.memory || held.is_some_and(|held| held != memory);
         let short = sent.body.len() < DISTINCT;
+        let (there, up) = remote;
         let passed = sent.deadline.is_some_and(|at| at <= now);
-        let forgotten = self.forgets.get(&(from, to)).copied().unwrap_or(0) > 0;
         let fits = match outcome {
             Outcome::Delivered => taken || short,
             Outcome::Failed(_) if taken => false,
@@ -196,9 +203,9 @@ impl Ledger {
                 sent.cancelled
             }
             Outcome::Failed(Failure::Deadline) | Outcome::Unknown(Doubt::Deadline) => passed,
-            Outcome::Failed(Failure::Forgotten) | Outcome::Unknown(Doubt::Forgotten) => forgotten,
+            Outcome::Failed(Failure::Forgotten) | Outcome::Unknown(Doubt::Forgotten) => !there,
             Outcome::Unknown(Doubt::SessionChanged) => {
-                (sessions || forgot) && (sent.once || sent.body.is_empty())
+                (sessions || forgot || !up) && (sent.once || sent.body.is_empty())
             }
             Outcome::Unknown(Doubt::Nacked) => sessions || forgot,
         };

@@ -7,6 +7,7 @@
 mod app;
 pub mod attack;
 pub mod engine;
+mod guard;
 mod host;
 pub mod law;
 mod ledger;

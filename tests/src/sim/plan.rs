@@ -21,6 +21,8 @@ pub enum Profile {
     Calm,
     /// Faults drawn anew for each seed.
     Swarm,
+    /// Attackers drawn anew for each seed, in calm and in rough weather.
+    Hostile,
 }
 
 macro_rules! faults {
@@ -93,8 +95,6 @@ pub struct HostPlan {
     pub limits: Limits,
     /// Strangers may join it.
     pub main: bool,
-    /// What is known of others may change.
-    pub mutable: bool,
     /// Whose keys it takes.
     pub trust: Trust,
     /// How it writes heads.
@@ -148,6 +148,17 @@ pub struct LinkPlan {
     pub mtu: usize,
 }
 
+impl Profile {
+    /// Its name, as the program `sim` takes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Swarm => "swarm",
+            Self::Hostile => "hostile",
+        }
+    }
+}
+
 /// Something that goes wrong at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Incident {
@@ -165,6 +176,37 @@ pub enum Incident {
     Deaf(usize, u64),
 }
 
+/// Who means ill.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Menace {
+    /// Somebody off the path, and the mean time between two of its deeds.
+    pub off_path: Option<u64>,
+    /// Somebody on every path, likewise.
+    pub on_path: Option<u64>,
+    /// How many peers join and keep to no rule.
+    pub insiders: u32,
+    /// Nothing else goes wrong: an attacker off the path alone must cost nobody anything.
+    pub siege: bool,
+}
+
+impl Menace {
+    fn draw(rng: &mut Rng, rough: bool) -> Self {
+        let which = 1 + rng.below(7);
+        let mut pace = |bit| (which & bit != 0).then(|| MS * (5 + rng.bits() % 200));
+        let (off_path, on_path) = (pace(1), pace(2));
+        Self {
+            off_path,
+            on_path,
+            insiders: if which & 4 != 0 {
+                1 + rng.below(3) as u32
+            } else {
+                0
+            },
+            siege: which == 1 && !rough,
+        }
+    }
+}
+
 /// A seed, spelt out.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -178,12 +220,16 @@ pub struct Plan {
     pub links: Vec<Vec<LinkPlan>>,
     /// What goes wrong, and when.
     pub incidents: Vec<(u64, Incident)>,
+    /// What estates know of each other may change. Who is forgotten comes back only then.
+    pub mutable: bool,
     /// When it stops to go wrong.
     pub storm: u64,
     /// Within which time everything must be in order after that.
     pub grace: u64,
     /// Clocks are read out of order now and then.
     pub back: bool,
+    /// Who means ill.
+    pub menace: Menace,
 }
 
 const NAMES: [&str; 6] = ["main", "alpha", "bravo", "carol", "delta", "echo"];
@@ -206,8 +252,7 @@ struct Strength {
 }
 
 impl Strength {
-    fn draw(rng: &mut Rng, profile: Profile) -> Self {
-        let rough = profile == Profile::Swarm;
+    fn draw(rng: &mut Rng, rough: bool) -> Self {
         let mut some = |most: u64| match rng.below(2) {
             1 if rough => 1 + rng.bits() % most,
             _ => 0,
@@ -248,21 +293,33 @@ impl Plan {
     /// What `seed` means.
     pub fn draw(seed: u64, profile: Profile) -> Self {
         let mut rng = Rng::new(seed ^ 0x5EED);
-        let strength = Strength::draw(&mut rng, profile);
+        let rough = match profile {
+            Profile::Calm => false,
+            Profile::Swarm => true,
+            Profile::Hostile => rng.percent(50),
+        };
+        let menace = match profile {
+            Profile::Hostile => Menace::draw(&mut rng, rough),
+            Profile::Calm | Profile::Swarm => Menace::default(),
+        };
+        let strength = Strength::draw(&mut rng, rough);
         let count = 2 + rng.below(3).min(rng.below(4));
         let storm = S * (5 + rng.bits() % 30);
         // What cannot be found again on an immutable road is not asked of one.
-        let lost = strength.crash > 0 || strength.lost_keep || strength.rebind > 0;
+        let lost = strength.crash > 0 || strength.rebind > 0;
+        let mutable = lost || rng.percent(50);
         let timers = timers(&mut rng);
         let mut hosts: Vec<HostPlan> = (0..count)
-            .map(|n| host(&mut rng, n, count, &strength, lost, timers))
+            .map(|n| host(&mut rng, n, count, &strength, timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
-        let mains: Vec<bool> = hosts.iter().map(|h| h.main).collect();
+        let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
         for host in &mut hosts {
             host.longest = shortest;
-            // Only a main estate takes strangers.
-            host.connects.retain(|to| mains[*to]);
+            // Only a main estate takes strangers, and nobody takes who bears its own keys (H16).
+            let role = host.role;
+            host.connects
+                .retain(|to| known[*to].0 && known[*to].1 != role);
             host.connects.dedup();
         }
         let links = (0..count)
@@ -276,10 +333,29 @@ impl Plan {
             hosts,
             links,
             incidents,
+            mutable,
             storm,
             grace: 3 * retry + 120 * S,
             back: strength.back,
+            menace,
         }
+    }
+
+    /// The same with all estates on storage of one kind, within limits that every kind can have and a
+    /// pool of bodies is never too fragmented for.
+    #[must_use]
+    pub fn on(mut self, kind: Kind) -> Self {
+        for host in &mut self.hosts {
+            host.kind = kind;
+            let limits = &mut host.limits;
+            limits.message = limits.message.min(4000);
+            let most = Limits::budget(limits.message) * 3;
+            limits.outbox_bytes = limits.outbox_bytes.min(most);
+            limits.inbox_bytes = limits.inbox_bytes.min(most);
+            limits.remote_inbox_bytes = limits.remote_inbox_bytes.min(limits.inbox_bytes);
+            host.longest = host.longest.min(4000);
+        }
+        self
     }
 
     /// The estates that nobody connects to: only these can change their address, for they alone
@@ -310,14 +386,7 @@ fn timers(rng: &mut Rng) -> Timers {
     timers
 }
 
-fn host(
-    rng: &mut Rng,
-    n: usize,
-    count: usize,
-    strength: &Strength,
-    lost: bool,
-    timers: Timers,
-) -> HostPlan {
+fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: Timers) -> HostPlan {
     let kind = match rng.below(4) {
         0 => Kind::Small,
         1 => Kind::Roomy,
@@ -338,7 +407,6 @@ fn host(
         kind,
         limits: limits(rng, kind, count, strength.small),
         main,
-        mutable: lost || rng.percent(50),
         trust: [Trust::Never, Trust::Once, Trust::Once, Trust::Always][rng.below(4)],
         head: [HeadKind::Native, HeadKind::Native, HeadKind::Json][rng.below(3)],
         body: [BodyKind::Json, BodyKind::Msgpack][rng.below(2)],

@@ -38,3 +38,11 @@ pub fn run(world: &mut Simulation) -> Result<(), Box<Violation>> {
         }
     }
 }
+
+/// The command that runs a seed again and shows what happens.
+pub fn again(profile: Profile, seed: u64) -> String {
+    let profile = profile.as_str();
+    format!(
+        "cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {seed} --trace"
+    )
+}

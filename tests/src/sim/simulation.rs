@@ -8,8 +8,10 @@ use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
 use raet_core::stats::{Reason, Verdict};
 
-use super::attack::{Attack, Attacker, Pass};
+use super::app::TO_ATTACKER;
+use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
+use super::guard::Guard;
 use super::host::Host;
 use super::law::{self, Law, Laws, Rule, Violation};
 use super::ledger::Ledger;
@@ -84,9 +86,8 @@ impl Report {
 
 /// What is going to happen.
 pub(super) enum Happening {
-    /// A datagram arrives: when it left, from which host (`None`: an attacker), and between which
-    /// addresses.
-    Arrival(u64, Option<usize>, SocketAddr, SocketAddr, Vec<u8>),
+    /// A datagram arrives: when it left, whose it is, and between which addresses.
+    Arrival(u64, Source, SocketAddr, SocketAddr, Vec<u8>),
     /// A host has a deadline.
     Wake(usize),
     /// An application does something.
@@ -122,6 +123,7 @@ pub struct Simulation {
     pub(super) healed: bool,
     pub(super) whims: Option<Rng>,
     attacker: Option<Box<dyn Attacker>>,
+    guard: Guard,
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
@@ -161,7 +163,8 @@ impl Simulation {
             report: Report::default(),
             healed: false,
             whims: options.restless.map(Rng::new),
-            attacker: None,
+            attacker: Gang::of(&plan).map(|gang| Box::new(gang) as Box<dyn Attacker>),
+            guard: Guard::default(),
             attack_rng: Rng::new(rng.bits()),
             queue: BTreeMap::new(),
             scheduled: 0,
@@ -251,8 +254,8 @@ impl Simulation {
 
     fn happen(&mut self, what: Happening) -> Law {
         match what {
-            Happening::Arrival(left, host, from, to, bytes) => {
-                self.arrive(left, host, from, to, bytes)
+            Happening::Arrival(left, source, from, to, bytes) => {
+                self.arrive(left, source, from, to, bytes)
             }
             Happening::Wake(n) => {
                 let due = self.hosts[n].wake == Some(self.now);
@@ -281,7 +284,7 @@ impl Simulation {
     fn arrive(
         &mut self,
         left: u64,
-        host: Option<usize>,
+        source: Source,
         from: SocketAddr,
         to: SocketAddr,
         bytes: Vec<u8>,
@@ -294,17 +297,17 @@ impl Simulation {
         let receiver = &mut self.hosts[n];
         if receiver.engine.is_some() && receiver.is_stalled(now) {
             if receiver.socket.len() < receiver.plan.socket {
-                receiver.socket.push_back((left, host, from, bytes));
+                receiver.socket.push_back((left, source, from, bytes));
                 return Ok(());
             }
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
-            self.hand_over(n, left, host, from, bytes)?;
+            self.hand_over(n, left, source, from, bytes)?;
             return self.drive(n);
         }
         self.tape.line(now, || What::Arrived {
             left,
-            from: host,
+            from: source.host(),
             to: n,
             head: head(&bytes),
             len: bytes.len(),
@@ -318,7 +321,7 @@ impl Simulation {
         &mut self,
         n: usize,
         left: u64,
-        host: Option<usize>,
+        source: Source,
         from: SocketAddr,
         mut bytes: Vec<u8>,
     ) -> Law {
@@ -334,9 +337,19 @@ impl Simulation {
         if !trusted {
             self.laws.heard(n, from, len);
         }
+        let (life, here) = (receiver.life, self.book.address(n));
+        let watch = self.guard.watch(
+            (n, life),
+            receiver.plan.trust,
+            source,
+            (from, here),
+            &bytes,
+            engine.get(),
+        );
         let before = receiver.counts.curve();
         let verdict = engine.call(|e| e.handle_datagram(time, from, &mut bytes));
         let curves = receiver.counts.curve() - before;
+        let right = self.guard.judge(watch, verdict, engine.get());
         if !trusted && engine.get().proven_at(from) {
             receiver.trusted.insert(from);
             self.laws.proven(n, from);
@@ -347,7 +360,7 @@ impl Simulation {
             Verdict::Repeated => "repeated",
             Verdict::Dropped(reason) => Reason::as_str(reason),
         };
-        let of = if host.is_some() {
+        let of = if source.host().is_some() {
             &mut self.report.verdicts
         } else {
             &mut self.report.attacks
@@ -355,7 +368,7 @@ impl Simulation {
         *of.entry(word).or_default() += 1;
         self.tape.line(now, || What::Arrived {
             left,
-            from: host,
+            from: source.host(),
             to: n,
             head: said,
             len,
@@ -365,6 +378,7 @@ impl Simulation {
             let what = format!("a datagram of {len} bytes cost {curves} curve operations");
             return Err((Rule::Curves, what));
         }
+        right?;
         self.drain_seals()
     }
 
@@ -391,12 +405,13 @@ impl Simulation {
         self.tape
             .hash_sent(now, n, whose.unwrap_or(usize::MAX - 1), bytes);
         let said = head(bytes);
-        if let (Some(whose), Some(said)) = (whose, &said) {
-            self.laws.sent(n, life, whose, said, bytes)?;
+        if let (Some(_), Some(said)) = (whose, &said) {
+            self.laws.sent(n, life, said, bytes)?;
         }
         if !trusted {
             self.laws.told(n, to, bytes.len())?;
         }
+        self.guard.sent(from, to, bytes);
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {
@@ -415,7 +430,7 @@ impl Simulation {
         }
         let copies = fate.copies.len();
         for copy in fate.copies {
-            let arrival = Happening::Arrival(now, Some(n), from, to, copy.bytes);
+            let arrival = Happening::Arrival(now, Source::Host(n), from, to, copy.bytes);
             self.at(now + copy.delay, arrival);
         }
         self.tape.line(now, || What::Sent {
@@ -436,11 +451,13 @@ impl Simulation {
             return Ok(());
         }
         let role = self.plan.hosts[self.plan.hosts[n].role].name;
-        let (now, real, meter) = (self.now, self.plan.real, self.options.meter);
+        let (now, meter) = (self.now, self.options.meter);
         let seals = self.seals.clone();
-        let started = self.hosts[n].start(now, role, real, seals, meter);
+        let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
         if let Err(why) = started {
-            let what = format!("{} cannot start with its own records: {why}", self.name(n));
+            let records: Vec<_> = self.hosts[n].keep.records().collect();
+            let name = self.name(n);
+            let what = format!("{name} cannot start with its own records: {why}: {records:?}");
             return Err((Rule::Whole, what));
         }
         self.note(n, || "starts".to_owned());
@@ -456,8 +473,8 @@ impl Simulation {
         if self.hosts[n].is_stalled(self.now) {
             return Ok(());
         }
-        while let Some((left, host, from, bytes)) = self.hosts[n].socket.pop_front() {
-            self.hand_over(n, left, host, from, bytes)?;
+        while let Some((left, source, from, bytes)) = self.hosts[n].socket.pop_front() {
+            self.hand_over(n, left, source, from, bytes)?;
         }
         self.wake(n)
     }
@@ -551,7 +568,8 @@ impl Simulation {
         let now = self.now;
         let host = &mut self.hosts[n];
         host.wake = None;
-        let time = host.time(now, self.plan.back);
+        // Who is woken for a deadline reads the clock right.
+        let time = host.time(now, false);
         let latest = host.latest;
         let Some(engine) = &mut host.engine else {
             return Ok(());
@@ -569,7 +587,7 @@ impl Simulation {
         } else {
             0
         };
-        if host.idle_wakes > IDLE && !self.plan.back {
+        if host.idle_wakes > IDLE {
             let what = format!("{} is woken again and again for {after:?}", self.name(n));
             return Err((Rule::Busy, what));
         }
@@ -660,6 +678,10 @@ impl Simulation {
             any = true;
             let at = host.store_at(self.now, record.place());
             let life = host.life;
+            self.tape.line(self.now, || What::Note {
+                host: n,
+                text: format!("keeps, at {:.6}: {record:?}", at as f64 / 1e6),
+            });
             self.at(at, Happening::Stored(n, life, record));
         }
     }
@@ -684,21 +706,37 @@ impl Simulation {
 
     fn told(&mut self, n: usize, event: &Event) -> Law {
         match event {
-            Event::Message { token, outcome, .. } => {
+            // What was sent to an attacker may end in any way.
+            Event::Message {
+                token: TO_ATTACKER, ..
+            } => Ok(()),
+            Event::Message {
+                token,
+                outcome,
+                remote,
+                ..
+            } => {
                 let number = *token as usize;
                 let to = self.ledger.sent.get(number).map_or(0, |s| s.to);
-                let now = self.hosts[n].latest.as_micros();
-                self.ledger
-                    .ended(number, *outcome, now, self.hosts[to].life)
+                let host = &self.hosts[n];
+                let engine = host.engine.as_ref();
+                let info = engine.and_then(|e| e.get().remote(*remote));
+                let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
+                let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
+                self.ledger.ended(number, *outcome, now, remote, life)
             }
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
                 let whom = info.and_then(|i| self.book.owner(i.address));
+                if self.plan.menace.siege {
+                    self.guard.besieged(self.now, n, whom, *what)?;
+                }
                 match (what, whom) {
                     (RemoteEvent::Allowed, Some(whom)) => {
                         self.report.sessions += 1;
-                        self.ledger.session(n, whom);
+                        let life = self.hosts[whom].life;
+                        self.ledger.session(n, whom, life);
                     }
                     // Who it was cannot be asked any more: all may be meant.
                     (RemoteEvent::Forgotten, _) => {
@@ -736,6 +774,9 @@ impl Simulation {
             any = true;
             let life = host.life;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
+            if from.is_none() && Guard::is_attacker(&taken.name) {
+                continue;
+            }
             let told = (&taken.name, &taken.body);
             self.tape.hash_told(self.now, n, &told);
             self.tape.line(self.now, || What::Told {
@@ -818,8 +859,9 @@ impl Simulation {
         what(&mut *attacker, &mut attack);
         let (datagrams, next) = attack.done();
         self.attacker = Some(attacker);
-        for (at, from, to, bytes) in datagrams {
-            self.at(at, Happening::Arrival(self.now, None, from, to, bytes));
+        for (at, power, from, to, bytes) in datagrams {
+            let source = Source::Attacker(power);
+            self.at(at, Happening::Arrival(self.now, source, from, to, bytes));
         }
         if let Some(next) = next {
             self.at(next, Happening::Attack);

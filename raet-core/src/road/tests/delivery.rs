@@ -5,14 +5,14 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, config};
+use super::world::{Packet, World, address, config};
 use crate::config::Presence;
 use crate::error::SendError;
-use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
+use crate::event::{AllowFailure, Doubt, Failure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
-use crate::wire::{BodyKind, PacketKind, TransactionKind};
+use crate::wire::{BodyKind, Flags, Frame, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
@@ -36,6 +36,41 @@ fn send_with<S: Storage>(
 }
 
 both! {
+    fn a_message_of_a_session_that_only_its_sender_has_is_not_refused<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        let last = (TransactionKind::Allow, PacketKind::Ack);
+        world.lose = Box::new(move |p| p.kind() == last && p.from == address(1));
+        let now = world.now;
+        world.estates[0].stack.allow(now, other).unwrap();
+        world.run(ms(5000));
+        assert!(world.happened(0).contains(&RemoteEvent::AllowFailed(AllowFailure::Timeout)));
+        world.lose = Box::new(|_| false);
+        world.send(1, main, 7, b"under a key that main never had");
+        world.run(ms(20_000));
+        assert_eq!(world.outcomes(1), vec![(7, Outcome::Delivered)]);
+    }
+
+    fn an_empty_message_of_an_older_session_does_not_hold_up_a_new_one<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
+        world.send(0, other, 1, b"");
+        world.run(ms(100));
+        let old = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).expect("it is sent");
+        let old = old.1.clone();
+        let records = world.estates[1].records.clone();
+        // It does not know what session its peer is in, and learns it by what opens.
+        world.restart(1, config("other", 2), records);
+        let now = world.now;
+        let main = world.estates[1].stack.find("main").unwrap();
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(ms(500));
+        world.deliver(old);
+        world.send(0, other, 2, b"");
+        world.send(0, other, 3, b"in the new session");
+        world.run(ms(2000));
+        let delivered = Outcome::Delivered;
+        assert_eq!(world.outcomes(0), vec![(1, delivered), (2, delivered), (3, delivered)]);
+    }
+
     fn a_message_to_who_was_forgotten_and_came_back_is_not_taken_for_an_older_one<S>() {
         let (mut world, other, main) = World::<S>::allowed();
         world.send(0, other, 1, b"before");
@@ -63,6 +98,35 @@ both! {
         world.run(ms(1000));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
         assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn a_doubled_segment_draws_one_answer<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 4;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(200));
+        world.forget_past();
+        world.send(1, main, 1, &[7; 20_000]);
+        world.settle();
+        let burst: Vec<_> = world.wire.drain(..).map(|(_, packet)| packet).collect();
+        let waits = |p: &&Packet| Frame::parse(&p.bytes).unwrap().head.flags.contains(Flags::WAIT);
+        let asked = burst.iter().filter(waits).count();
+        assert!(asked > 0 && burst.len() == 4);
+        for packet in burst {
+            for _ in 0..5 {
+                world.deliver(packet.clone());
+            }
+        }
+        assert_eq!(world.sent(0), vec![(TransactionKind::Message, PacketKind::Ack); asked]);
+        // Where that answer is lost, the clock has it said again.
+        world.wire.clear();
+        world.run(ms(5000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
     }
 
     fn a_full_inbox_loses_nothing<S>() {

@@ -24,6 +24,7 @@ mod allower;
 use crate::config::Pace;
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
+use crate::road::UNPROVEN;
 use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
@@ -152,6 +153,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             least,
         });
         remote.sid = next_id(remote.sid);
+        // Asked in the session before: this one takes no answer to it, and answers it.
+        remote.alive = None;
         let news = !remote.proven || vacuous || !at_or_after(remote.recorded_sid, remote.sid);
         self.set_proven(slot);
         if news {
@@ -199,6 +202,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.confirm(now, slot, false); // its ack may just be lost
             }
             Tick::Timeout => self.fail_allow(now, slot, AllowFailure::Timeout),
+        }
+    }
+
+    /// Whether the open allow goes to an address that only a join has claimed. A packet goes there once
+    /// for each time that it is asked for, and one hello of our own for each claim: whoever forges
+    /// joins does not make us send others more than 3 x what it sends itself (H9).
+    pub(crate) fn is_claim(&self, slot: u32) -> bool {
+        let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
+            return false;
+        };
+        match (&open.stage, open.target) {
+            // It has answered from there.
+            (Stage::Initiate { .. } | Stage::Ack, _) => false,
+            (_, Target::Candidate) => remote.way(open.target).0 != remote.path.address,
+            (Stage::Cookie { .. }, Target::Held) => self.remotes.is_linked::<UNPROVEN>(slot),
+            (Stage::Hello { .. }, Target::Held) => false,
         }
     }
 

@@ -76,10 +76,9 @@ impl Clock {
         self.redo = Instant::NEVER;
     }
 
-    /// The peer waits for a person: the last packet goes out again after `interval`, and only then
-    /// does the time run again in which there must be an answer.
-    pub(crate) fn hold(&mut self, now: Instant, interval: Duration, pace: &Pace) {
-        self.wait(now, interval);
+    /// A person here or there has to decide: only after `interval` does the time run again in which
+    /// there must be an answer.
+    pub(crate) fn extend(&mut self, now: Instant, interval: Duration, pace: &Pace) {
         if self.ends != Instant::NEVER {
             self.ends = now + interval + pace.timeout;
         }

@@ -278,8 +278,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
-                self.sample(now, slot, out);
-                self.advance(now, slot, out, head.segment.saturating_add(1), None)
+                let confirmed = head.segment.saturating_add(1);
+                // A recording measures nothing (H2).
+                if self.confirmed(out).is_some_and(|before| before < confirmed) {
+                    self.sample(now, slot, out);
+                }
+                self.advance(now, slot, out, confirmed, None)
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
@@ -294,6 +298,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.heard(now, slot);
         }
         Verdict::Taken
+    }
+
+    /// All segments before this one are known to have arrived.
+    fn confirmed(&self, out: u32) -> Option<u32> {
+        match &self.outbox.at(out)?.state {
+            State::Open(flight) => Some(flight.confirmed),
+            _ => None,
+        }
     }
 
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {

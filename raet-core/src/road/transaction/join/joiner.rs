@@ -83,7 +83,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joiner);
                 if let Some(Join::Joiner(j)) = self.join_mut(slot) {
                     j.held = true;
-                    j.clock.hold(now, wait, &pace);
+                    j.clock.wait(now, wait);
+                    j.clock.extend(now, wait, &pace);
                 }
                 Verdict::Taken
             }
@@ -149,17 +150,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match self.take_response(now, slot, &body) {
             Ok(Status::Accepted) => self.complete_joiner(now, slot),
             Ok(_) => {
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joiner);
                 let first = match self.join_mut(slot) {
                     Some(Join::Joiner(j)) => {
                         let first = !j.pended;
                         j.pended = true;
                         j.clock.again();
+                        j.clock.extend(now, wait, &pace);
                         first
                     }
                     _ => false,
                 };
                 if first {
-                    self.record(slot);
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
             }

@@ -1,16 +1,16 @@
 //! Putting a message together: segments, gaps, and telling its sender what came.
 
-use super::{AnswerPacket, State, named, open_sealed};
+use super::{AnswerPacket, State, open_coat};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Span;
-use crate::road::transaction::messenger::{no, set_bit};
+use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
+use crate::wire::{Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
 #[derive(Clone, Hash)]
@@ -59,7 +59,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Segment);
         };
         if assembly.came == assembly.shape.count() {
-            return self.finish_assembly(slot, incoming);
+            return self.finish_assembly(now, slot, incoming);
+        }
+        // A mere copy, doubled by the network: an answer to it would have a 0.6.8 sender go back and send
+        // its burst again, and each such copy another. If the answer was lost, our clock repeats it.
+        if !fresh && !head.flags.contains(Flags::AGAIN) {
+            self.set_due_in(incoming);
+            return Verdict::Repeated;
         }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
         let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
@@ -78,7 +84,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    pub(super) fn finish_assembly(&mut self, slot: u32, incoming: u32) -> Verdict {
+    pub(super) fn finish_assembly(&mut self, now: Instant, slot: u32, incoming: u32) -> Verdict {
         let Some(held) = self.inbox.at(incoming) else {
             return self.stats.drop(Reason::Segment);
         };
@@ -92,21 +98,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             .get_mut(body)
             .get_mut(..coat_len)
             .unwrap_or(&mut []);
-        let opened = match (head.coat, session) {
-            (CoatKind::Nada, _) => Some((0..coat_len, None)),
-            (CoatKind::Nacl, Some(session)) => {
-                open_sealed(&self.suite, &session.key, coat).map(|(r, n)| (r, named(&head, n)))
-            }
-            (CoatKind::Nacl, None) => None,
-        };
-        let Some((range, name)) = opened else {
-            if let Some(to) = self.remotes.at(slot).map(|r| r.path.address) {
-                self.answer(Some(slot), to, &head, PacketKind::Nack, no::REFUSED);
-            }
+        let Some((range, name)) = open_coat(&self.suite, session, &head, coat) else {
             self.drop_incoming(incoming, false);
-            return self.stats.drop(Reason::Coat);
+            return self.refuse_coat(now, slot, &head);
         };
-        self.pin(slot);
+        self.pin(slot, &head, range.len());
         if let Some(verdict) = self.known_by_name(slot, &head, name) {
             self.remove_incoming(incoming);
             return verdict;
