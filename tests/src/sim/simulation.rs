@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
-use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
 use raet_core::wire::PacketKind;
 
