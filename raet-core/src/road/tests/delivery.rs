@@ -167,7 +167,7 @@ both! {
         let main = world.connect(1, 0);
         world.run(ms(200));
         world.forget_past();
-        world.send(1, main, 1, &[7; 20_000]);
+        world.send(1, main, 1, &vec![7; 20_000]);
         world.settle();
         let burst: Vec<_> = world.wire.drain(..).map(|(_, packet)| packet).collect();
         let waits = |p: &&Packet| Frame::parse(&p.bytes).unwrap().head.flags.contains(Flags::WAIT);

@@ -213,12 +213,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
             return false;
         };
-        match (&open.stage, open.target) {
+        let answers = matches!(open.stage, Stage::Cookie { .. });
+        match open.target {
             // It has answered from there.
-            (Stage::Initiate { .. } | Stage::Ack, _) => false,
-            (_, Target::Candidate) => remote.way(open.target).0 != remote.path.address,
-            (Stage::Cookie { .. }, Target::Held) => self.remotes.is_linked::<UNPROVEN>(slot),
-            (Stage::Hello { .. }, Target::Held) => false,
+            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack) => false,
+            Target::Candidate => remote.way(open.target).0 != remote.path.address,
+            Target::Held => answers && self.remotes.is_linked::<UNPROVEN>(slot),
         }
     }
 
