@@ -88,7 +88,8 @@ impl RoadBuilder {
         self
     }
 
-    /// How much the road may hold; by default the limits of [`Heap`].
+    /// How much the road may hold; by default the limits of [`Heap`]. Remotes and roles may be as many as
+    /// its keep holds, if that is more.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -193,7 +194,7 @@ impl RoadBuilder {
         let mut stack = RoadStack::new(
             time::Instant::ZERO,
             config,
-            self.limits,
+            holding(self.limits, &records),
             NaclSuite::new(&random()?),
             records,
         )
@@ -235,6 +236,19 @@ impl fmt::Debug for RoadBuilder {
             .field("bind", &self.bind)
             .finish_non_exhaustive()
     }
+}
+
+/// The limits, with room for all that was kept.
+fn holding(mut limits: Limits, records: &[Record]) -> Limits {
+    let of = |kind: fn(&Record) -> bool| records.iter().filter(|record| kind(record)).count();
+    let remotes = of(|record| matches!(record, Record::Remote(_)));
+    let roles = of(|record| matches!(record, Record::Role(_)));
+    limits.roles = limits.roles.max(roles);
+    if limits.remotes < remotes {
+        limits.remotes = remotes;
+        limits.roles = limits.roles.max(remotes);
+    }
+    limits
 }
 
 fn random() -> Result<[u8; 32], OpenError> {

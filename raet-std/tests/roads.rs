@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use raet_std::core::RemoteId;
 use raet_std::core::config::Trust;
-use raet_std::core::crypto::Secrets;
+use raet_std::core::crypto::{NaclSuite, Secrets};
 use raet_std::core::event::{Failure, Outcome, RemoteEvent};
-use raet_std::core::keep::{MemoryKeep, Record};
+use raet_std::core::keep::{MemoryKeep, Record, RemoteRecord, RoleRecord, Status};
 use raet_std::core::limits::Limits;
 use raet_std::core::storage::{Heap, Storage};
 use raet_std::core::wire::BodyKind;
@@ -591,6 +591,40 @@ impl Keep for Shelf {
             .for_each(|record| kept.store(record));
         Ok(())
     }
+}
+
+#[test]
+fn all_that_was_kept_has_room() {
+    let keep = Shelf::default();
+    for n in 0..3_u8 {
+        let name = format!("other{n}").as_str().try_into().expect("a name");
+        let secrets = Secrets::new(&[n + 1; 32], &[n + 10; 32]);
+        let mut kept = keep.records.lock().expect("no panic");
+        kept.store(Record::Role(RoleRecord {
+            name,
+            status: Status::Accepted,
+            judged: true,
+            keys: secrets.public_keys(&NaclSuite::new(&[0; 32])),
+        }));
+        let name = format!("other{n}").as_str().try_into().expect("a name");
+        let role = format!("other{n}").as_str().try_into().expect("a name");
+        kept.store(Record::Remote(RemoteRecord {
+            name,
+            near: u32::from(n) + 1,
+            far: 7,
+            address: SocketAddr::from(([127, 0, 0, 1], 9)),
+            main: false,
+            kind: 0,
+            role,
+            joined: true,
+            proven: true,
+            session: 1,
+        }));
+    }
+    let mut limits = Heap::LIMITS;
+    (limits.remotes, limits.roles) = (2, 2);
+    let road = open(main_estate().limits(limits).keep(keep));
+    assert_eq!(road.remotes().len(), 3);
 }
 
 #[test]
