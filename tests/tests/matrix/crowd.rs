@@ -96,7 +96,7 @@ fn through_a_main(lab: &Lab) -> Counts {
     Counts {
         to_python: 9,
         to_rust: 3,
-        joins: 2,
+        joins: main.joins(),
         ..Counts::default()
     }
 }
