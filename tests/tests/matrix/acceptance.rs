@@ -119,7 +119,8 @@ impl Case {
                     Record::Role(RoleRecord {
                         name: name("python"),
                         status: role.status,
-                        judged: false,
+                        // A person decided, or nobody has.
+                        judged: role.status != Status::Pending,
                         keys: role.keys,
                     })
                 }));

@@ -1,6 +1,7 @@
 //! A Rust estate as a process of its own, which can be killed: the road, the file keep and the threads that
 //! a deployment has. It is steered as the Python peer is (`tests/interop/README.md`), so that a fleet has
-//! one kind of member.
+//! one kind of member. Beside what that peer takes, `start` takes `patience`: seconds after which a
+//! transaction is given up.
 
 use std::io::BufRead as _;
 use std::path::PathBuf;
@@ -127,6 +128,8 @@ fn start(command: &Value) -> Result<Road, String> {
     };
     let period = command["period"].as_f64().map(Duration::from_secs_f64);
     let mutable = command["mutable"] == true;
+    let patience = command["patience"].as_f64();
+    let patience = patience.map_or(pair::BOUND, Duration::from_secs_f64);
     let mut builder = Road::builder(command["name"].as_str().unwrap_or_default())
         .bind(address)
         .main(command["main"] == true)
@@ -134,6 +137,7 @@ fn start(command: &Value) -> Result<Road, String> {
         .configure(move |config| {
             config.mutable = mutable;
             config.timers = pair::timers();
+            pair::be_patient(&mut config.timers, patience);
             config.presence = period.map(|period| Presence {
                 period,
                 ..Presence::default()

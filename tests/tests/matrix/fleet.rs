@@ -33,8 +33,11 @@ impl<'l> Member<'l> {
         let mut options = json!({
             "cmd": "start", "kind": "road", "name": name, "main": main, "mutable": true,
             "auto": "once", "ha": ["127.0.0.1", 0], "period": 0.2, "offset": 0.05,
-            "timeouts": pair::short_timeouts(),
+            "timeouts": pair::short_timeouts(), "joinent_timeout": 0,
         });
+        for (class, limit) in pair::PATIENT {
+            options["timeouts"][class] = json!({"Timeout": limit});
+        }
         for (field, value) in more.as_object().expect("an object") {
             options[field] = value.clone();
         }

@@ -17,7 +17,7 @@ pub(crate) fn cells() -> Vec<Cell> {
     for gone in Side::BOTH {
         for main in Side::BOTH {
             let name = format!("{} stops and comes back, {} main", gone.word(), main.word());
-            let expected = "presence sees it go and come, and needs no new join";
+            let expected = "presence sees it go and come, messages go on";
             cells.push(Cell::new(GROUP, name, expected, move |lab| {
                 presence(lab, gone, main)
             }));
@@ -47,22 +47,25 @@ struct Two<'l> {
     main: Side,
     options: Value,
     stays: Member<'l>,
+    /// Joins that the one that stays had seen when both were in.
+    joins: u64,
     _folder: tempfile::TempDir,
 }
 
 impl<'l> Two<'l> {
     /// Two estates with a session; the second returned is the mortal one.
-    fn start(lab: &'l Lab, mortal: Side, main: Side) -> (Self, Member<'l>) {
+    fn start(lab: &'l Lab, mortal: Side, main: Side, stays: &Value) -> (Self, Member<'l>) {
         let folder = tempfile::tempdir().expect("a folder");
         let keep = folder.path().join("keep");
         let options = json!({"dirpath": keep, "ha": ["127.0.0.1", lab.port()]});
-        let stays = Member::start(lab, mortal.other(), "stays", main != mortal, &json!({}));
+        let stays = Member::start(lab, mortal.other(), "stays", main != mortal, stays);
         let mut two = Self {
             lab,
             mortal,
             main,
             options,
             stays,
+            joins: 0,
             _folder: folder,
         };
         let mut first = two.life();
@@ -72,6 +75,7 @@ impl<'l> Two<'l> {
             first.connect(two.stays.address);
         }
         two.go_on(&mut first, 0);
+        two.joins = two.stays.joins();
         (two, first)
     }
 
@@ -81,7 +85,7 @@ impl<'l> Two<'l> {
         Member::start(self.lab, self.mortal, "mortal", main, &self.options)
     }
 
-    /// A session, a message each way in it, and no join but the first.
+    /// A session, and a message each way in it.
     fn go_on(&mut self, mortal: &mut Member<'_>, life: u64) {
         mortal.up("stays");
         self.stays.up("mortal");
@@ -90,7 +94,12 @@ impl<'l> Two<'l> {
         self.stays.taken("mortal", &value);
         self.stays.send("mortal", &value);
         mortal.taken("stays", &value);
-        assert_eq!(self.stays.joins(), 1, "no new join");
+    }
+
+    /// Nobody had to join for it.
+    fn without_a_join(&mut self, mortal: &mut Member<'_>) {
+        assert_eq!(self.stays.joins(), self.joins, "no new join");
+        assert_eq!(mortal.joins(), 0, "no new join");
     }
 
     /// The counts of so many calls of `go_on`, and what else the two took.
@@ -102,14 +111,15 @@ impl<'l> Two<'l> {
         Counts {
             to_python: rounds + to_python,
             to_rust: rounds + to_rust,
-            joins: 1,
+            joins: self.joins,
             ..Counts::default()
         }
     }
 }
 
 fn presence(lab: &Lab, gone: Side, main: Side) -> Counts {
-    let (mut two, mortal) = Two::start(lab, gone, main);
+    // Ours is to notice: it then begins a join, too, which may come through before the other's allow (H10).
+    let (mut two, mortal) = Two::start(lab, gone, main, &json!({"patience": 2}));
     let alive = |member: &mut Member<'_>| member.remote("mortal")["alived"].clone();
     two.stays
         .until("sign of life", |m| (alive(m) == true).then_some(()));
@@ -124,7 +134,7 @@ fn presence(lab: &Lab, gone: Side, main: Side) -> Counts {
 }
 
 fn killed(lab: &Lab, gone: Side, main: Side) -> Counts {
-    let (mut two, mut mortal) = Two::start(lab, gone, main);
+    let (mut two, mut mortal) = Two::start(lab, gone, main, &json!({}));
     let small = |n: u64| json!({"n": n});
     let large = |n: u64| json!({"n": n, "pad": "x".repeat(150_000)});
     let values: Vec<Value> = (1..=4).map(small).chain((5..=7).map(large)).collect();
@@ -138,6 +148,7 @@ fn killed(lab: &Lab, gone: Side, main: Side) -> Counts {
     let first_life = times(told.iter().filter(|e| is("msg")(e)));
     let mut mortal = two.life();
     two.go_on(&mut mortal, 1);
+    two.without_a_join(&mut mortal);
     if two.stays.side == Side::Rust {
         // All that it sent ends, with what `go_on` sent: what was open goes out again in the new session.
         for _ in 0..values.len() + 2 {

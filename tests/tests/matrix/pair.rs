@@ -75,6 +75,16 @@ impl Setup {
         self
     }
 
+    /// No transaction is given up while a busy machine is slow: what would be done then instead, is a
+    /// join where the cell wants none.
+    pub(crate) fn patient(mut self) -> Self {
+        be_patient(&mut self.ours.timers, BOUND);
+        for (class, limit) in PATIENT {
+            self.theirs["timeouts"][class]["Timeout"] = limit.into();
+        }
+        self
+    }
+
     /// What each side sends, and is told to take. A message is answered in its own kinds, so a side must
     /// take what it sends itself, too.
     pub(crate) fn kinds(mut self, ours: Kinds, theirs: Kinds) -> Self {
@@ -104,6 +114,24 @@ pub(crate) fn short_timeouts() -> Value {
         "Messenger": {"RedoTimeoutMin": 0.05, "RedoTimeoutMax": 0.2},
         "Messengent": {"RedoTimeoutMin": 0.05, "RedoTimeoutMax": 0.2},
     })
+}
+
+/// The peer's allows with limits, in seconds, that only hanging reaches.
+pub(crate) const PATIENT: [(&str, f64); 2] = [("Allower", 120.0), ("Allowent", 120.0)];
+
+/// Has no transaction of ours give up earlier.
+pub(crate) fn be_patient(timers: &mut Timers, limit: Duration) {
+    let Timers {
+        joiner,
+        joinent,
+        allower,
+        allowent,
+        aliver,
+        ..
+    } = timers;
+    for pace in [joiner, joinent, allower, allowent, aliver] {
+        pace.timeout = limit;
+    }
 }
 
 /// The long waits of a deployment, made short: ours.

@@ -311,28 +311,26 @@ fn limit<S: Storage>(pair: &mut Pair<'_, S>, weather: Weather) {
             let of_last = seen.iter().filter(|(id, ..)| Some(*id) == last);
             of_last.map(|(.., len)| *len).collect()
         };
-        // The head grows by a digit when a counter in it does, so a length that is too long is tried again.
+        // The head grows by a digit when a number in it does, so what does not fit is tried again.
         let mut full = 700;
-        for wanted in [
-            MAX_PACKET - 1,
-            MAX_PACKET,
-            MAX_PACKET,
-            MAX_PACKET,
-            MAX_PACKET,
-        ] {
-            let one = send(full);
-            assert_eq!(one.len(), 1, "{way:?}: one packet, not {one:?}");
-            if one[0] == MAX_PACKET {
-                break;
+        let mut filled = false;
+        for _ in 0..8 {
+            match send(full)[..] {
+                [MAX_PACKET] => {
+                    filled = true;
+                    break;
+                }
+                [len] => full += MAX_PACKET - len,
+                _ => full -= 1,
             }
-            full += wanted - one[0];
         }
-        let fills = send(full);
-        let two = send(full + 1);
+        assert!(filled, "{way:?}: a packet of {MAX_PACKET} bytes");
+        let less = send(full - 1);
         assert!(
-            fills.len() == 2 || fills == [MAX_PACKET],
-            "{way:?} {fills:?}"
+            less == [MAX_PACKET - 1] || less == [MAX_PACKET],
+            "{way:?} {less:?}"
         );
+        let two = send(full + 1);
         assert_eq!(two.len(), 2, "{way:?} {two:?}");
         assert!(two.iter().all(|len| *len <= MAX_PACKET), "{way:?} {two:?}");
     }

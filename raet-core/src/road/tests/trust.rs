@@ -257,6 +257,21 @@ both! {
         assert!(now.allowed && now.address == address(1) && now.far == held.far);
     }
 
+    fn who_moves_between_its_join_and_its_allow_is_followed<S>() {
+        let mut world = World::<S>::pair();
+        world.lose = std::boxed::Box::new(|p| p.kind().0 == TransactionKind::Allow);
+        world.connect(1, 0);
+        world.run(ms(200));
+        // The same estate, elsewhere.
+        world.add(config("other", 2));
+        world.lose = std::boxed::Box::new(|p| p.from == address(1) || p.to == address(1));
+        world.connect(2, 0);
+        world.run(ms(3000));
+        let id = world.estates[0].stack.find("other").unwrap();
+        let now = world.estates[0].stack.remote(id).unwrap();
+        assert!(now.allowed && now.address == address(2));
+    }
+
     fn a_joiner_may_wait_for_a_person_too<S>() {
         let mut world = World::<S>::new();
         let mut main = config("main", 1);
