@@ -41,6 +41,7 @@ impl core::ops::Add<Duration> for Instant {
 
 /// A time in microseconds, saturating: half a million years. In 64 bits, which a small machine has, unlike
 /// the 128 of [`Duration::as_micros`].
+#[inline(never)] // called from many places, and longer than a call
 pub(crate) const fn micros(time: Duration) -> u64 {
     time.as_secs()
         .saturating_mul(1_000_000)

@@ -2,6 +2,8 @@
 """Tells what a firmware's image is made of.
 
     report.py sizes IMAGE       flash and static RAM: the whole, and each crate's share of the flash
+    report.py guard IMAGE LOG   fails if it takes more than it may; LOG is what it said as it ran
+    report.py biggest IMAGE     the largest functions
     report.py panics IMAGE      calls to panicking functions, by the line that makes them
     report.py allocator IMAGE   fails if the image has a symbol of an allocator
 
@@ -14,6 +16,10 @@ import subprocess
 import sys
 
 TOOL = "arm-none-eabi-"
+
+# The most that the node on thumbv7m may take, in bytes: flash, and static RAM with the stack at its deepest.
+FLASH = 122 * 1024
+RAM = 36 * 1024
 
 
 def run(tool, *words, given=None):
@@ -154,10 +160,25 @@ def allocator(image):
     print("no symbol of an allocator")
 
 
+def guard(image, log):
+    """Fails if the node has grown beyond what it may take."""
+    flash, static = measure(image)
+    with open(log) as lines:
+        stack = max(int(line.split()[-1]) for line in lines if re.match(r"\s*node: stack \d+$", line))
+    ram = static + stack
+    print("flash {} of {}, static RAM {} and stack {} of {}".format(flash, FLASH, static, stack, RAM))
+    if flash > FLASH or ram > RAM:
+        sys.exit("the node has grown: make it smaller, or say in report.py why it may take more")
+
+
 def biggest(image, count=60):
     for start, size, name in sorted(code(image), key=lambda f: -f[1])[:count]:
         print("{:6} {}".format(size, name))
 
 
+COMMANDS = {"sizes": sizes, "guard": guard, "biggest": biggest, "panics": panics, "allocator": allocator}
+
 if __name__ == "__main__":
-    {"sizes": sizes, "biggest": biggest, "panics": panics, "allocator": allocator}[sys.argv[1]](sys.argv[2])
+    if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
+        sys.exit(__doc__)
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

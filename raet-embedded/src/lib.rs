@@ -1,6 +1,8 @@
 //! RAET on microcontrollers: the engine of `raet-core` beside a network stack, with no allocator and
 //! no operating system.
 //!
+//! Start with the `guide` (with all features), from the lines to add to a node that runs.
+//!
 //! | module | what lives there |
 //! |---|---|
 //! | [`node`] | the engine with its keep, driven over any datagram socket |
@@ -18,6 +20,9 @@ pub mod clock;
 #[cfg(feature = "embassy")]
 pub mod embassy;
 pub mod entropy;
+#[cfg(all(feature = "embassy", feature = "flash", feature = "smoltcp"))]
+#[doc = include_str!("../README.md")]
+pub mod guide {}
 pub mod keep;
 pub mod node;
 #[cfg(feature = "smoltcp")]

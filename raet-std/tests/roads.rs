@@ -649,6 +649,52 @@ fn a_keep_that_fails_is_told_and_tried_again() {
     assert_eq!(end(&delivery), Outcome::Delivered);
 }
 
+/// Stores session ids at once, all else when it is let.
+#[derive(Clone, Default)]
+struct Slow {
+    shelf: Shelf,
+    gate: Arc<Mutex<()>>,
+}
+
+impl Keep for Slow {
+    fn load(&mut self) -> io::Result<Kept> {
+        self.shelf.load()
+    }
+
+    fn store(&mut self, records: &[Record]) -> io::Result<()> {
+        let ids = |record: &Record| matches!(record, Record::Estate(_));
+        if !records.iter().all(ids) {
+            drop(self.gate.lock().expect("no panic"));
+        }
+        self.shelf.store(records)
+    }
+}
+
+#[test]
+fn no_packet_waits_for_a_slow_keep() {
+    let keep = Slow::default();
+    let closed = keep.gate.lock().expect("no panic");
+    let main = open(main_estate().keep(keep.clone()));
+    let other = open(other_estate());
+    let remote = other.connect(main.local_addr()).expect("room for one");
+    for body in [b"1", b"2"] {
+        let delivery = other.send(remote, &Body::raw(*body)).expect("taken");
+        assert_eq!(next(&main).bytes, body);
+        assert_eq!(end(&delivery), Outcome::Delivered);
+    }
+    let roles = |keep: &Slow| {
+        let kept = keep.shelf.records.lock().expect("no panic");
+        kept.records()
+            .filter(|r| matches!(r, Record::Role(_)))
+            .count()
+    };
+    assert_eq!(roles(&keep), 0);
+    drop(closed);
+    // What is left is stored before the road is gone.
+    main.shutdown(&Shutdown::NOW);
+    assert_eq!(roles(&keep), 1);
+}
+
 #[test]
 fn every_datagram_can_be_watched() {
     let seen = Arc::new(Mutex::new(Vec::<String>::new()));

@@ -465,8 +465,13 @@ impl<S: Storage> World<S> {
                         && s.taken.is_empty()
                         && !matches!(s.outcome, Some(Outcome::Failed(_)))
                 };
-                let found = self.sent.iter().position(fits);
-                found.ok_or("an empty message too many")?
+                match self.sent.iter().position(fits) {
+                    Some(found) => found,
+                    // Without a coat it bears no proof of its session: a late copy can come in the
+                    // first session after its sender lost its memory.
+                    None if self.broken => return Ok(()),
+                    None => return Err("an empty message too many".into()),
+                }
             }
         };
         let sent = self

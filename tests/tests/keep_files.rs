@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use raet_core::RoadStack;
 use raet_core::config::{Config, Trust};
@@ -89,12 +89,11 @@ fn a_0_6_8_keep_is_read_in_both_forms() {
         let master = role(&keep, "master");
         assert_eq!((master.status, master.judged), (Status::Accepted, true));
         // What others could read was closed, and that is told.
-        let tightened = |path: PathBuf| keep.notices().contains(&Notice::Tightened(path));
+        let told = |notice| keep.notices().contains(&notice);
         let keys = folder.path().join(format!("role/local/role.{form}"));
-        assert!(tightened(keys.clone()) && mode(&keys) == 0o600);
-        assert!(
-            tightened(folder.path().join("remote")) && mode(&folder.path().join("role")) == 0o700
-        );
+        assert!(told(Notice::Exposed(keys.clone())) && mode(&keys) == 0o600);
+        let remotes = folder.path().join("remote");
+        assert!(told(Notice::Tightened(remotes.clone())) && mode(&remotes) == 0o700);
     }
 }
 
@@ -127,7 +126,9 @@ fn files_are_written_as_0_6_8_writes_them() {
 #[test]
 fn two_cannot_have_one_keep() {
     let folder = tempfile::tempdir().expect("a temporary folder");
+    set_mode(folder.path(), 0o755);
     let keep = open(&folder);
+    assert_eq!((mode(folder.path()), keep.notices()), (0o700, &[][..]));
     let second = FileKeep::open(folder.path(), KeepOptions::default());
     let error = second.expect_err("it is in use");
     assert!(matches!(error, KeepError::InUse(_)));

@@ -83,6 +83,7 @@ intended! {
     "message-burst-lost" "other": "+message/message again" => FURTHEST;
     "message-burst-lost" "main": "-message/ack'" => UNASKED;
     "message-resend-split" "main": "-message/resend' again" => H9_RESEND;
+    "message-lost-first-and-resend" "main": "-message/resend' again" => COPY;
     "message-max-one-packet" "other": "+message/message", "body message/message" => NAMED;
     "message-saved-over-allow" "other": "-message/nack" => NEWER_SESSION;
     "message-stale-ack" "other": "-message/nack" => DONE_ENDS;
@@ -128,6 +129,7 @@ const ACCEPTED: &str = "an acceptance is told at once, and until it is heard";
 const PATIENCE: &str = "a pend puts the redo off at once; the reference's running one ends first";
 const SPREAD: &str =
     "presence asks up to an eighth of a period early, so that many do not ask at once";
+const COPY: &str = "a copy of a segment without af draws no answer of its own; our clock sends one";
 const UNASKED: &str = "an unasked ack waits for its doubled interval; the repeat came before";
 const WINDOW: &str =
     "an ack of what was sent twice moves the window, and nothing is sent twice for it";

@@ -5,8 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use raet_tests::sim::engine::Kind;
-use raet_tests::sim::{Fault, Options, Plan, Profile, Report, Simulation, run};
+use raet_tests::sim::{Fault, Profile, Report, run};
 
 fn meter(what: &mut dyn FnMut()) -> i64 {
     allocation_counter::measure(what).bytes_current
@@ -49,15 +48,6 @@ fn seeds(count: u64, profile: Profile) -> Report {
     })
 }
 
-/// Runs a world; gives the hash of everything that was sent and told, and when.
-fn digest(plan: Plan, options: Options) -> u64 {
-    let mut world = Simulation::new(plan, options);
-    if let Err(violation) = run::run(&mut world) {
-        panic!("{violation}");
-    }
-    world.report().digest
-}
-
 #[test]
 fn calm_worlds_keep_every_rule() {
     let report = seeds(100, Profile::Calm);
@@ -75,36 +65,22 @@ fn swarms_of_faults_break_no_rule() {
 }
 
 #[test]
-fn the_same_seed_has_the_same_course() {
-    for seed in 0..40 {
-        let plan = || Plan::draw(seed, Profile::Swarm);
-        let first = digest(plan(), Options::default());
-        assert_eq!(first, digest(plan(), Options::default()), "seed {seed}");
-        let other = digest(Plan::draw(seed + 1000, Profile::Swarm), Options::default());
-        assert_ne!(first, other, "seeds {seed} and {}", seed + 1000);
+fn the_same_seed_has_the_same_course_and_another_has_another() {
+    let course = |seed| match run::seed(seed, Profile::Swarm, None) {
+        Ok(report) => report.digest,
+        Err(violation) => panic!("{violation}"),
+    };
+    for seed in 0..20 {
+        assert_eq!(course(seed), course(seed), "seed {seed}");
+        assert_ne!(course(seed), course(seed + 1000), "seed {seed}");
     }
 }
 
 #[test]
-fn how_and_how_often_engines_are_polled_changes_nothing() {
-    for seed in 0..60 {
-        let restless = Options {
-            restless: Some(seed),
-            ..Options::default()
-        };
-        let plan = || Plan::draw(seed, Profile::Swarm);
-        let calm = digest(plan(), Options::default());
-        assert_eq!(calm, digest(plan(), restless), "seed {seed}");
-    }
-}
-
-#[test]
-fn both_storages_take_the_same_course_within_the_same_limits() {
-    for seed in 0..60 {
-        let of = |kind| {
-            let plan = Plan::draw(seed, Profile::Swarm).on(kind);
-            digest(plan, Options::default())
-        };
-        assert_eq!(of(Kind::Heap), of(Kind::Roomy), "seed {seed}");
+fn neither_how_it_is_polled_nor_its_storage_changes_a_course() {
+    for seed in 0..100 {
+        if let Err(violation) = run::steady(seed, Profile::Swarm) {
+            panic!("{violation}\n  again: {}", run::again(Profile::Swarm, seed));
+        }
     }
 }

@@ -42,6 +42,7 @@ where
             records: self.records.clone(),
             unproven: self.unproven.clone(),
             births: self.births,
+            first_number: self.first_number,
             roles: self.roles.clone(),
             role_by_name: self.role_by_name.clone(),
             role_records: self.role_records.clone(),
@@ -104,6 +105,7 @@ where
             records,
             unproven,
             births,
+            first_number,
             roles,
             role_by_name: _,
             role_records,
@@ -130,7 +132,7 @@ where
             forgeries,
             strangers,
         } = self;
-        (life, births).hash(state);
+        (life, births, first_number).hash(state);
         (remotes, roles, handshakes).hash(state);
         (outbox, inbox, replies).hash(state);
         (due_remotes, due_out, due_in).hash(state);

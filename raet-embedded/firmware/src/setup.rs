@@ -62,7 +62,10 @@ fn understand(arguments: &str) -> Option<Setup> {
         say!("no keys: the host gives no randomness, or the flash does not take them");
         semihosting::exit(3)
     };
-    let keep = flash.keep(&name, &secrets);
+    let Ok(keep) = flash.keep(&name, &secrets) else {
+        say!("the flash is too small for the keep");
+        semihosting::exit(3)
+    };
     let mut config = Config::new(name, secrets);
     // The first keys that the main estate shows are kept, and no others taken.
     config.trust = Trust::Once;

@@ -107,7 +107,9 @@ impl From<KeepError> for io::Error {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// Others could read or enter this until now.
+    /// Others could read these secrets until now.
+    Exposed(PathBuf),
+    /// Others could enter this folder until now.
     Tightened(PathBuf),
     /// A damaged or foreign file was renamed and does not count.
     SetAside {
@@ -128,9 +130,14 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Exposed(path) => write!(
+                f,
+                "{} holds secret keys that other users could read: it is closed now; if one of them may have, make new keys",
+                path.display()
+            ),
             Self::Tightened(path) => write!(
                 f,
-                "{} was open to other users; it no longer is, but they may have read the keys",
+                "{} was open to other users: it is closed now",
                 path.display()
             ),
             Self::SetAside { from, to, why } => write!(

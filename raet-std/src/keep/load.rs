@@ -120,18 +120,21 @@ impl Loader<'_> {
     /// Folders are their owner's alone, and so are the secrets. What 0.6.8 left open is closed; in a
     /// keep of ours somebody else opened it.
     fn guard(&mut self, ours: bool, readable: bool) -> Result<(), KeepError> {
+        let mut used = false;
         for form in Form::ALL {
             let path = keys_path(self.root, form);
             let Ok(mode) = self.files.mode(&path) else {
                 continue;
             };
+            used = true;
             if !is_open(mode) || readable {
                 continue;
             }
             if ours {
                 return Err(KeepError::Readable { path, mode });
             }
-            self.tighten(path, 0o600)?;
+            self.tighten(&path, 0o600)?;
+            self.notices.push(Notice::Exposed(path));
         }
         if readable {
             return Ok(());
@@ -141,18 +144,18 @@ impl Loader<'_> {
         let between = self.root.join("role");
         for folder in [root, between].into_iter().chain(folders) {
             if self.files.mode(&folder).is_ok_and(is_open) {
-                self.tighten(folder, 0o700)?;
+                self.tighten(&folder, 0o700)?;
+                // Of a folder that somebody has just made there is nothing to tell.
+                if used {
+                    self.notices.push(Notice::Tightened(folder));
+                }
             }
         }
         Ok(())
     }
 
-    fn tighten(&mut self, path: PathBuf, mode: u32) -> Result<(), KeepError> {
-        self.files
-            .set_mode(&path, mode)
-            .map_err(KeepError::io(&path))?;
-        self.notices.push(Notice::Tightened(path));
-        Ok(())
+    fn tighten(&mut self, path: &Path, mode: u32) -> Result<(), KeepError> {
+        self.files.set_mode(path, mode).map_err(KeepError::io(path))
     }
 
     /// What it is, and whether it was damaged.

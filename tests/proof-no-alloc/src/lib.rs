@@ -1,4 +1,5 @@
-//! A firmware's worth of nothing: the engine with no std and no allocator under it.
+//! A firmware's worth of nothing: the engine, and the drivers for small boards with the network stacks under
+//! them, with no std and no allocator.
 //!
 //! A static library is linked in full, so it cannot be built unless what it uses is all there. std anywhere
 //! in it would bring a second panic handler, alloc would ask for a global allocator, and the build fails.
@@ -18,10 +19,15 @@ use raet_core::storage::{Fixed, Storage};
 use raet_core::time::Instant;
 use raet_core::wire::name;
 use raet_core::{RoadStack, SendOptions};
+use raet_embedded::{Memory, embassy, smoltcp};
 
 /// Two remotes, four messages each way, 8 KiB for their bodies: the one line in which a firmware
 /// says its sizes.
 type Sizes = Fixed<2, 4, 8192>;
+
+/// What a board lends it. To name them is enough: a crate is linked in full.
+pub static MEMORY: usize =
+    Memory::<Sizes>::RAM + smoltcp::Buffers::<1>::RAM + embassy::Buffers::<1>::RAM;
 
 /// Uses the whole engine, so that it is compiled as a firmware would compile it.
 pub fn use_the_engine(micros: u64, from: SocketAddr, datagram: &mut [u8]) -> usize {

@@ -122,7 +122,7 @@ fn prepare(options: &Options) -> Result<(PathBuf, Option<Python>), Missing> {
         || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"),
         PathBuf::from,
     );
-    let into = into.join("firmware").join(&options.board);
+    let into = into.join("firmware");
     let built = Command::new(folder.join("build"))
         .args(["--release", "--locked", "--bin", &options.image])
         .args(["--features", &options.board])

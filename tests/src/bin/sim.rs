@@ -2,13 +2,15 @@
 
 use std::io::{IsTerminal, Write, stderr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run};
+use raet_tests::sim::engine::Kind;
+use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
 #[derive(Parser)]
@@ -29,9 +31,32 @@ struct Arguments {
     /// Print what happens, a line for each datagram. For one seed.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Draw what happens as a sequence diagram into this file. For one seed.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    svg: Option<PathBuf>,
+    /// What of it to print and draw, in seconds, as FROM..TO.
+    #[arg(long, value_parser = seconds, default_value = "0..1000000")]
+    during: Range<u64>,
+    /// Poll engines in any order and more often than need be, by this seed. For one seed.
+    #[arg(long, requires = "seed")]
+    restless: Option<u64>,
+    /// Put all estates on this storage. For one seed.
+    #[arg(long, value_enum, requires = "seed")]
+    storage: Option<Holder>,
+    /// Run each seed also polled otherwise, and on either storage: the course must be the same.
+    #[arg(long)]
+    steady: bool,
     /// Threads to run on; all processors unless given.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Holder {
+    /// An allocator.
+    Heap,
+    /// The engine itself.
+    Fixed,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -65,6 +90,17 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     Ok(range)
 }
 
+/// A span of time in seconds, in microseconds.
+fn seconds(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("{text}: give seconds as FROM..TO, for example 0..2.5");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str| match text.parse::<f64>() {
+        Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e6) as u64),
+        _ => Err(wrong()),
+    };
+    Ok(number(from)?..number(to)?)
+}
+
 fn meter(what: &mut dyn FnMut()) -> i64 {
     allocation_counter::measure(what).bytes_current
 }
@@ -85,18 +121,38 @@ fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
 
 fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     let options = Options {
-        trace: arguments.trace,
+        trace: arguments.trace || arguments.svg.is_some(),
         meter: Some(meter),
-        ..Options::default()
+        restless: arguments.restless,
     };
     let plan = Plan::draw(seed, arguments.profile.profile());
+    let plan = match arguments.storage {
+        Some(Holder::Heap) => plan.on(Kind::Heap),
+        Some(Holder::Fixed) => plan.on(Kind::Roomy),
+        None => plan,
+    };
     let mut world = Simulation::new(plan, options);
     let end = run::run(&mut world);
-    let mut out = std::io::stdout().lock();
-    for line in world.tape().lines() {
-        // Whoever reads may stop reading.
-        if writeln!(out, "{}", world.tape().text(line)).is_err() {
-            break;
+    if arguments.trace {
+        let mut out = std::io::stdout().lock();
+        let lines = world.tape().lines().iter();
+        for line in lines.filter(|line| arguments.during.contains(&line.at)) {
+            // Whoever reads may stop reading.
+            if writeln!(out, "{}", world.tape().text(line)).is_err() {
+                break;
+            }
+        }
+    }
+    if let Some(file) = &arguments.svg {
+        let Range { start, end } = arguments.during;
+        let title = format!("seed {seed}, {}", arguments.profile.profile().as_str());
+        let picture = svg::draw(world.tape(), &title, start, end);
+        if let Err(why) = std::fs::write(file, picture) {
+            eprintln!(
+                "{}: {why}; give --svg a file that can be written",
+                file.display()
+            );
+            return ExitCode::FAILURE;
         }
     }
     match end {
@@ -135,7 +191,13 @@ fn many(arguments: &Arguments) -> ExitCode {
                     if seed >= arguments.seeds.end || late {
                         return;
                     }
-                    match run::seed(seed, arguments.profile.profile(), Some(meter)) {
+                    let profile = arguments.profile.profile();
+                    let steady = if arguments.steady {
+                        run::steady(seed, profile)
+                    } else {
+                        Ok(())
+                    };
+                    match steady.and_then(|()| run::seed(seed, profile, Some(meter))) {
                         Ok(report) => {
                             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                             total.0.add(&report);

@@ -20,6 +20,14 @@ use crate::suite::Weak;
 /// The token of a message to an attacker.
 pub(super) const TO_ATTACKER: u64 = u64::MAX;
 
+/// What is sent to an attacker, who may turn out to be somebody else.
+const NOTHING: u8 = 0xAA;
+
+/// Whether this was meant for an attacker.
+pub(super) fn to_attacker(body: &[u8]) -> bool {
+    !body.is_empty() && body.iter().all(|byte| *byte == NOTHING)
+}
+
 /// The keys that a person sees when somebody known shows them: an attacker's are not taken for them.
 fn seen(plan: &Plan, role: &RoleInfo) -> Option<PublicKeys> {
     let owner = plan.hosts.iter().position(|host| role.name == host.name)?;
@@ -105,11 +113,13 @@ impl Simulation {
     }
 
     fn some_remote(&mut self, n: usize) -> Option<RemoteInfo> {
-        let host = &mut self.hosts[n];
-        let mut remotes = host.engine.as_ref()?.get().remotes();
+        let mut remotes = self.hosts[n].engine.as_ref()?.get().remotes();
+        // Under siege it does nothing about strangers that would make another of somebody known.
+        remotes.retain(|r| !self.plan.menace.siege || self.whom(n, r).is_some());
         if remotes.is_empty() {
             return None;
         }
+        let host = &mut self.hosts[n];
         let which = host.rng.below(remotes.len());
         Some(remotes.swap_remove(which))
     }
@@ -134,6 +144,15 @@ impl Simulation {
         let keys = seen(&self.plan, &role);
         let keys = keys.as_ref().filter(|_| status == Status::Accepted);
         let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
+        self.trust_role(n, &role.name);
+    }
+
+    /// A person has spoken about a role: what its estates are told then, wherever they are, is no
+    /// answer to anybody.
+    fn trust_role(&mut self, n: usize, role: &str) {
+        let owner = |whose: usize| self.plan.hosts[self.plan.hosts[whose].role].name;
+        let addresses = self.book.all().filter(|(_, whose)| owner(*whose) == role);
+        self.hosts[n].trusted.extend(addresses.map(|(at, _)| at));
     }
 
     fn cancel_something(&mut self, n: usize) {
@@ -173,7 +192,7 @@ impl Simulation {
             // Never fits.
             _ => host.plan.limits.message + 1 + rng.below(9),
         };
-        if self.whom(remote).is_none() {
+        if self.whom(n, remote).is_none() {
             self.send_to_attacker(n, remote, len);
             return Ok(());
         }
@@ -196,9 +215,33 @@ impl Simulation {
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
     /// be at its address.
-    fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
+    pub(super) fn whom(&self, n: usize, remote: &RemoteInfo) -> Option<usize> {
         let host = self.book.owner(remote.address)?;
-        (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
+        let named = remote.name.is_empty() || *remote.name == *self.name(host);
+        (named && self.is_known(n, remote, host)).then_some(host)
+    }
+
+    /// Whether more is known to host `n` of a remote than what anyone can claim, where anyone does: it
+    /// called it, or it has proven itself.
+    fn is_known(&self, n: usize, remote: &RemoteInfo, host: usize) -> bool {
+        let called = self.plan.hosts[n].connects.contains(&host);
+        !self.plan.menace.is_there() || remote.proven || called
+    }
+
+    /// Whether somebody has proven to host `n` to be `whom`.
+    fn has_proven(&self, n: usize, whom: usize) -> bool {
+        let engine = self.hosts[n].engine.as_ref();
+        let remotes = engine.map_or(Vec::new(), |e| e.get().remotes());
+        remotes
+            .iter()
+            .any(|r| r.proven && self.keyholder(r) == Some(whom))
+    }
+
+    /// The host that is at a remote's address, if its role is the host's.
+    pub(super) fn keyholder(&self, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        let role = self.plan.hosts[host].role;
+        (*remote.role == *self.name(role)).then_some(host)
     }
 
     /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
@@ -213,7 +256,7 @@ impl Simulation {
         };
         if let Some(engine) = &mut host.engine {
             // Full is an answer, too.
-            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![1; len]));
+            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
         }
     }
 
@@ -226,7 +269,7 @@ impl Simulation {
         wait: Option<u64>,
         once: bool,
     ) -> Result<(), SendError> {
-        let Some(to) = self.whom(remote) else {
+        let Some(to) = self.whom(n, remote) else {
             return Ok(());
         };
         let number = self.ledger.sent.len();
@@ -279,13 +322,18 @@ impl Simulation {
         let Some(engine) = &mut host.engine else {
             return Ok(());
         };
-        for role in engine.get().roles() {
-            let keys = seen(&self.plan, &role);
-            let stale = keys.is_some_and(|keys| keys != role.keys);
-            if role.status != Status::Accepted || stale {
-                let keys = keys.as_ref();
-                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
-            }
+        let mut roles: Vec<_> = (engine.get().roles().into_iter())
+            .map(|role| (seen(&self.plan, &role), role))
+            .collect();
+        roles.retain(|(keys, role)| {
+            role.status != Status::Accepted || keys.is_some_and(|keys| keys != role.keys)
+        });
+        for (keys, role) in &roles {
+            let keys = keys.as_ref();
+            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
+        }
+        for (_, role) in &roles {
+            self.trust_role(n, &role.name);
         }
         if just_now {
             for remote in self.hosts[n]
@@ -303,7 +351,18 @@ impl Simulation {
     /// What is not in order yet; `None`: all is.
     pub(super) fn missing(&self) -> Option<String> {
         let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
-        if let Some((number, sent)) = self.ledger.open(|n| lives[n]).next() {
+        // What was sent to somebody at an address may be for whoever claimed to be there before.
+        let honest = |sent: &Sent| {
+            let remote = self.hosts[sent.from].engine.as_ref();
+            let remote = remote.and_then(|e| e.get().remote(sent.remote));
+            // Nor is it owed where its receiver is known by another remote by now.
+            remote.is_none_or(|r| {
+                self.whom(sent.from, &r) == Some(sent.to)
+                    && (r.proven || !self.has_proven(sent.from, sent.to))
+            })
+        };
+        let mut open = self.ledger.open(|n| lives[n]);
+        if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {
             let (from, to) = (self.name(sent.from), self.name(sent.to));
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
@@ -320,13 +379,15 @@ impl Simulation {
                 return Some(format!("{} has records to be stored", self.name(n)));
             }
             for to in &self.plan.hosts[n].connects {
-                let up = |of: usize, name: &str| {
+                let up = |of: usize, whom: usize| {
                     let engine = self.hosts[of].engine.as_ref()?.get();
-                    engine.remote(engine.find(name)?)
+                    let named = engine.find(self.name(whom));
+                    let named = named.and_then(|id| engine.remote(id));
+                    let mut all = engine.remotes().into_iter();
+                    all.find(|r| r.allowed && self.keyholder(r) == Some(whom))
+                        .or(named)
                 };
-                let here = engine.get().find(self.name(*to));
-                let here = here.and_then(|id| engine.get().remote(id));
-                let there = up(*to, self.name(n));
+                let (here, there) = (up(n, *to), up(*to, n));
                 let both = [&here, &there];
                 if !both.iter().all(|r| r.as_ref().is_some_and(|r| r.allowed)) {
                     return Some(format!(

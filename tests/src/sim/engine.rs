@@ -77,6 +77,8 @@ pub trait Engine {
     fn stats(&self) -> &Stats;
     /// Whether a remote at this address has proven its keys.
     fn proven_at(&self, address: SocketAddr) -> bool;
+    /// Whether its application has messages for a remote at this address.
+    fn has_messages_for(&self, address: SocketAddr) -> bool;
     /// The most bytes that it may ever hold, itself included, by its limits.
     fn worst_bytes(&self) -> usize;
 }
@@ -199,6 +201,11 @@ impl<S: Storage, C: Crypto> Engine for RoadStack<S, C> {
 
     fn proven_at(&self, address: SocketAddr) -> bool {
         self.remotes().any(|r| r.proven && r.address == address)
+    }
+
+    fn has_messages_for(&self, address: SocketAddr) -> bool {
+        self.remotes()
+            .any(|r| r.queued + r.open > 0 && r.address == address)
     }
 
     fn worst_bytes(&self) -> usize {

@@ -10,6 +10,7 @@ use raet_core::event::RemoteEvent;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Verdict;
+use raet_core::wire::{Frame, PacketKind};
 
 use super::attack::{Power, Source};
 use super::engine::Engine;
@@ -22,7 +23,7 @@ const SETTLING: u64 = 4 * S;
 /// What was sent and taken so far.
 #[derive(Default)]
 pub(super) struct Guard {
-    /// Every datagram that a host has sent, with its addresses.
+    /// Every datagram that a host has sent, with its address and whom it was for.
     sent: HashSet<u64>,
     /// What a life of a host has acted on.
     taken: HashSet<(usize, u32, u64)>,
@@ -37,6 +38,8 @@ pub(super) struct Watch {
     insider: Option<String>,
     /// Whether the sender itself had a session.
     allowed: bool,
+    /// It is a segment of a message, or gives one up.
+    part: bool,
     /// `None`: the datagram may change what it is about.
     held: Option<Held>,
     why: &'static str,
@@ -48,11 +51,19 @@ type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
 fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let mut remotes = engine.remotes();
     remotes.retain(|r| r.proven && except != Some(&*r.name));
+    for remote in &mut remotes {
+        // Without a session this is what a join says, which anyone can.
+        remote.joined |= !remote.allowed;
+    }
     let mut roles = engine.roles();
     // Who takes any keys takes back what a person said (road-transactions: Acceptance).
     let always = trust == Trust::Always;
     roles.retain(|r| (r.proven || r.judged && !always) && except != Some(&*r.name));
     for role in &mut roles {
+        // A pending one is accepted by whoever joins with its keys, unless a person decides.
+        if trust != Trust::Never && role.status == Status::Pending {
+            role.status = Status::Accepted;
+        }
         if always {
             role.status = Status::Accepted;
             role.judged = false;
@@ -72,7 +83,7 @@ fn digest(what: impl Hash) -> u64 {
 
 impl Guard {
     /// A host sends this.
-    pub(super) fn sent(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+    pub(super) fn sent(&mut self, from: SocketAddr, to: Option<usize>, bytes: &[u8]) {
         self.sent.insert(digest((from, to, bytes)));
     }
 
@@ -82,13 +93,13 @@ impl Guard {
         act: (usize, u32),
         trust: Trust,
         source: Source,
-        way: (SocketAddr, SocketAddr),
+        from: SocketAddr,
         bytes: &[u8],
         engine: &dyn Engine,
     ) -> Watch {
         let (host, life) = act;
-        let act = (host, life, digest((way.0, bytes)));
-        let genuine = self.sent.contains(&digest((way.0, way.1, bytes)));
+        let act = (host, life, digest((from, bytes)));
+        let genuine = self.sent.contains(&digest((from, Some(host), bytes)));
         let insider = match source {
             Source::Attacker(power) => power.name(),
             Source::Host(_) => None,
@@ -103,6 +114,9 @@ impl Guard {
         let own = insider.as_deref().and_then(|name| engine.find(name));
         Watch {
             act,
+            part: Frame::parse(bytes).is_ok_and(|frame| {
+                frame.head.segments > 1 || frame.head.packet == PacketKind::Nack
+            }),
             trust,
             allowed: own
                 .and_then(|id| engine.remote(id))
@@ -120,7 +134,17 @@ impl Guard {
         }
         let insider = watch.insider.as_deref();
         if let Some(before) = watch.held {
-            let after = held(engine, watch.trust, insider);
+            let mut after = held(engine, watch.trust, insider);
+            for (old, new) in before.0.iter().zip(&mut after.0) {
+                // Which session a peer is in shows with the first message of it that opens.
+                // Until then, and while a message is put together, what was recorded may be heard again.
+                if old.far_session == 0 {
+                    new.far_session = 0;
+                    new.heard = old.heard;
+                } else if watch.part {
+                    new.heard = old.heard;
+                }
+            }
             if before != after {
                 let why = watch.why;
                 let what = differences(&before, &after);

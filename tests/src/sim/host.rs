@@ -1,6 +1,7 @@
 //! A host: an engine with its driver, its socket, its clock, its keep and its application.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ pub(super) struct Host {
     pub(super) keep: MemoryKeep,
     /// When the last record of each place is stored: the next one comes after it.
     pub(super) storing: BTreeMap<Place, u64>,
-    pub(super) store_rng: Rng,
+    /// What is drawn without a generator comes from this.
+    whim: u64,
     /// Records that are on their way to the keep.
     pub(super) unstored: u32,
     pub(super) socket: VecDeque<(u64, Source, SocketAddr, Vec<u8>)>,
@@ -76,7 +78,7 @@ impl Host {
     pub(super) fn new(plan: HostPlan, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         Self {
-            store_rng: Rng::new(rng.bits()),
+            whim: rng.bits(),
             clock: Clock::new(0, 0),
             plan,
             engine: None,
@@ -155,7 +157,7 @@ impl Host {
     pub(super) fn time(&mut self, world: u64, back: bool) -> Instant {
         let mut now = self.clock.read(world);
         // Not drawn from a generator: how often it is asked must not matter.
-        let whim = Rng::new(world ^ 0xBAC).bits();
+        let whim = Rng::new(world ^ self.whim).bits();
         if back && whim % 8 == 0 {
             now = Instant::from_micros(now.as_micros().saturating_sub(whim % 5_000));
         }
@@ -165,7 +167,10 @@ impl Host {
 
     /// When a record that is handed out now will have been stored.
     pub(super) fn store_at(&mut self, world: u64, place: Place) -> u64 {
-        let due = world + self.store_rng.bits() % (self.plan.store + 1);
+        // Drawn by what and when it is: the order in which records are polled must not matter.
+        let mut hasher = DefaultHasher::new();
+        (self.whim, world, &place).hash(&mut hasher);
+        let due = world + hasher.finish() % (self.plan.store + 1);
         let last = self.storing.entry(place).or_insert(due);
         *last = due.max(*last);
         self.unstored += 1;

@@ -124,7 +124,9 @@ impl Laws {
     /// host gave it: at one address there may be several, if strangers claim to be there.
     pub(super) fn sent(&mut self, from: usize, life: u32, head: &Head, bytes: &[u8]) -> Law {
         let correspondent = head.flags.contains(Flags::CORRESPONDENT);
-        if correspondent || head.transaction == TransactionKind::Join {
+        // A nack may answer what a peer claims to be ours.
+        let nack = head.packet == PacketKind::Nack;
+        if correspondent || nack || head.transaction == TransactionKind::Join {
             return Ok(());
         }
         let to = head.source;

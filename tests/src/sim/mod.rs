@@ -16,6 +16,7 @@ pub mod plan;
 pub mod run;
 mod scene;
 mod simulation;
+pub mod svg;
 pub mod tape;
 
 pub use host::secrets as host_secrets;

@@ -158,6 +158,11 @@ impl Book {
         entry.map(|(_, n)| *n)
     }
 
+    /// Every address that a host is or was at.
+    pub(super) fn all(&self) -> impl Iterator<Item = (SocketAddr, usize)> {
+        self.owners.iter().copied()
+    }
+
     /// A host gets an address that nobody ever had.
     pub(super) fn rebind(&mut self, host: usize) -> SocketAddr {
         let moves = self.owners.len() as u8;

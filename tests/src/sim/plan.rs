@@ -190,6 +190,11 @@ pub struct Menace {
 }
 
 impl Menace {
+    /// Whether anybody does.
+    pub(super) fn is_there(&self) -> bool {
+        self.off_path.is_some() || self.on_path.is_some() || self.insiders > 0
+    }
+
     fn draw(rng: &mut Rng, rough: bool) -> Self {
         let which = 1 + rng.below(7);
         let mut pace = |bit| (which & bit != 0).then(|| MS * (5 + rng.bits() % 200));
@@ -341,19 +346,25 @@ impl Plan {
         }
     }
 
-    /// The same with all estates on storage of one kind, within limits that every kind can have and a
-    /// pool of bodies is never too fragmented for.
+    /// The same with all estates on storage of one kind, within limits that every kind can have: so few
+    /// messages at once, and so short, that a pool of bodies is never too fragmented for one.
     #[must_use]
     pub fn on(mut self, kind: Kind) -> Self {
         for host in &mut self.hosts {
             host.kind = kind;
-            let limits = &mut host.limits;
-            limits.message = limits.message.min(4000);
-            let most = Limits::budget(limits.message) * 3;
-            limits.outbox_bytes = limits.outbox_bytes.min(most);
-            limits.inbox_bytes = limits.inbox_bytes.min(most);
-            limits.remote_inbox_bytes = limits.remote_inbox_bytes.min(limits.inbox_bytes);
-            host.longest = host.longest.min(4000);
+            let few = host.limits;
+            host.limits = Limits {
+                outbox: few.outbox.min(8),
+                inbox: few.inbox.min(8),
+                remote_inbox: few.remote_inbox.min(8),
+                message: few.message.min(2000),
+                remotes: few.remotes,
+                roles: few.roles,
+                handshakes: few.handshakes,
+                replies: few.replies,
+                ..Kind::Roomy.limits()
+            };
+            host.longest = host.longest.min(2000);
         }
         self
     }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{MemoryKeep, Record};
 use raet_core::stats::{Reason, Verdict};
+use raet_core::wire::PacketKind;
 
-use super::app::TO_ATTACKER;
+use super::app::{TO_ATTACKER, to_attacker};
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
 use super::guard::Guard;
@@ -337,12 +338,12 @@ impl Simulation {
         if !trusted {
             self.laws.heard(n, from, len);
         }
-        let (life, here) = (receiver.life, self.book.address(n));
+        let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
             receiver.plan.trust,
             source,
-            (from, here),
+            from,
             &bytes,
             engine.get(),
         );
@@ -403,15 +404,22 @@ impl Simulation {
         let whose = self.book.owner(to);
         let target = self.book.at(to);
         self.tape
-            .hash_sent(now, n, whose.unwrap_or(usize::MAX - 1), bytes);
+            .hash_sent(now, n, whose.unwrap_or(usize::MAX - 2), bytes);
         let said = head(bytes);
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
-        if !trusted {
+        let engine = self.hosts[n].engine.as_ref();
+        // What its application has to say it may say, wherever its peer claims to be.
+        let asked = engine.is_some_and(|e| e.get().has_messages_for(to));
+        // A claim about somebody proven is tried over the way that it names (H4).
+        let hello = said.is_some_and(|head| head.packet == PacketKind::Hello);
+        if asked {
+            self.hosts[n].trusted.insert(to);
+        } else if !trusted && !hello {
             self.laws.told(n, to, bytes.len())?;
         }
-        self.guard.sent(from, to, bytes);
+        self.guard.sent(from, whose, bytes);
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {
@@ -459,6 +467,12 @@ impl Simulation {
             let name = self.name(n);
             let what = format!("{name} cannot start with its own records: {why}: {records:?}");
             return Err((Rule::Whole, what));
+        }
+        if self.plan.hosts[n].fast != 0 {
+            self.fault(Fault::Clock);
+        }
+        if self.plan.back {
+            self.fault(Fault::Back);
         }
         self.note(n, || "starts".to_owned());
         self.call_all(n);
@@ -604,8 +618,14 @@ impl Simulation {
             let mut order = [0, 1, 2, 3];
             if self.whims.is_some() {
                 self.extra_polls(n);
-                if let Some(whims) = &mut self.whims {
-                    whims.shuffle(&mut order);
+            }
+            if let Some(whims) = &mut self.whims {
+                whims.shuffle(&mut order);
+                // To take a message is to say something: what is to be sent comes after it.
+                let of = |what| order.iter().position(|w| *w == what).unwrap_or(0);
+                let (take, send) = (of(2), of(3));
+                if take > send {
+                    order.swap(take, send);
                 }
             }
             let mut any = false;
@@ -694,7 +714,8 @@ impl Simulation {
                 return Ok(any);
             };
             any = true;
-            self.tape.hash_told(self.now, n, &format!("{event:?}"));
+            self.tape
+                .hash_told(self.now, n, false, &format!("{event:?}"));
             let text = || format!("{event:?}");
             self.tape.line(self.now, || What::Told {
                 host: n,
@@ -728,7 +749,7 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.book.owner(i.address));
+                let whom = info.and_then(|i| self.whom(n, &i));
                 if self.plan.menace.siege {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }
@@ -773,12 +794,18 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            // A name is a claim; the keys of a role are what is proven.
+            let remote = host
+                .engine
+                .as_ref()
+                .and_then(|e| e.get().remote(taken.remote));
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            if from.is_none() && Guard::is_attacker(&taken.name) {
+            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
+            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
-            self.tape.hash_told(self.now, n, &told);
+            self.tape.hash_told(self.now, n, true, &told);
             self.tape.line(self.now, || What::Told {
                 host: n,
                 text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),

@@ -98,14 +98,13 @@ impl Tape {
     }
 
     pub(super) fn hash_sent(&mut self, at: u64, from: usize, to: usize, bytes: &[u8]) {
-        (at, bytes).hash(self.hashes.entry((from, to + 1)).or_default());
+        (at, bytes).hash(self.hashes.entry((from, to + 2)).or_default());
     }
 
-    /// What an application was told, or took.
-    pub(super) fn hash_told(&mut self, at: u64, host: usize, what: &impl Hash) {
-        let hasher = self.hashes.entry((host, 0)).or_default();
-        at.hash(hasher);
-        what.hash(hasher);
+    /// What an application was told, or, apart from that, took.
+    pub(super) fn hash_told(&mut self, at: u64, host: usize, took: bool, what: &impl Hash) {
+        let lane = if took { 1 } else { 0 };
+        (at, what).hash(self.hashes.entry((host, lane)).or_default());
     }
 
     /// A hash of everything that was sent and told, and when.

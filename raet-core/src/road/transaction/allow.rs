@@ -150,6 +150,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             confirmed,
             certain: confirmed,
             pinned: false,
+            closed: Instant::NEVER,
             least,
         });
         remote.sid = next_id(remote.sid);

@@ -287,6 +287,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
+                    let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
+                    if head.coat == CoatKind::Nacl && session.is_some_and(|s| !s.pinned) {
+                        // It answers what is of this session under the key of another.
+                        self.start_allow(now, slot);
+                    }
                     return self.stats.drop(Reason::Body);
                 };
                 let first = misseds.iter().map(u32::from).min().unwrap_or(0);

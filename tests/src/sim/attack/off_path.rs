@@ -212,8 +212,10 @@ impl<C: Crypto> OffPath<C> {
             Flags::CORRESPONDENT,
             !matches!(head.packet, PacketKind::Request | PacketKind::Ack) && rng.percent(80),
         );
-        if head.packet == PacketKind::Request && rng.percent(50) {
-            head.destination = 0;
+        // Nor the uid that a stranger has here: they are random
+        // (H3), and who has it may say anything in the stranger's place.
+        if head.packet == PacketKind::Request {
+            head.destination = [0, rng.bits() as u32][rng.below(2)];
         }
         if !matches!(head.packet, PacketKind::Request | PacketKind::Response) {
             return packet(&self.suite, &self.secrets, &head, &[]);

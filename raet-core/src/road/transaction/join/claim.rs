@@ -4,6 +4,7 @@
 use crate::crypto::{Crypto, PublicKeys};
 use crate::event::JoinFailure;
 use crate::keep::Status;
+use crate::road::UNPROVEN;
 use crate::road::path::address_bytes;
 use crate::road::remote::{Candidate, Remote, Target};
 use crate::road::roles::NoOffer;
@@ -43,14 +44,28 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 && body.public == self.public.public
     }
 
-    /// Names are unique, and no one is this very estate (H16).
-    pub(super) fn check_identity(&self, slot: u32, body: &JoinBody) -> Result<(), JoinFailure> {
-        let taken = self.by_name(&body.name).is_some_and(|other| other != slot);
-        if taken || self.is_self(body) {
-            Err(JoinFailure::NameTaken)
-        } else {
-            Ok(())
+    /// Names are unique, and no one is this very estate (H16). A stranger that only claims a name gives
+    /// way (H4), and so does whoever else never proved it when the address that was asked answers:
+    /// else anyone could keep a name from its owner. `answered`: the body is such an answer.
+    pub(super) fn check_identity(
+        &mut self,
+        slot: u32,
+        body: &JoinBody,
+        answered: bool,
+    ) -> Result<(), JoinFailure> {
+        if self.is_self(body) {
+            return Err(JoinFailure::NameTaken);
         }
+        let Some(other) = self.by_name(&body.name).filter(|other| *other != slot) else {
+            return Ok(());
+        };
+        let proven = |slot| self.remotes.at(slot).is_none_or(|r| r.proven);
+        let stranger = self.remotes.is_linked::<UNPROVEN>(other);
+        if proven(slot) || proven(other) || !stranger && !answered {
+            return Err(JoinFailure::NameTaken);
+        }
+        self.evict(other);
+        Ok(())
     }
 
     /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature;

@@ -5,6 +5,7 @@ use super::{Join, Joinent, Standing};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
+use crate::road::UNPROVEN;
 use crate::road::path::address_bytes;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
@@ -217,7 +218,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Ok(found) => found,
             Err(no) => return (None, Err(no)),
         };
-        let outcome = self.take_known_request(now, slot, new, from, head, body);
+        let outcome = self.take_known_request(now, slot, from, head, body);
         if new && outcome.is_err() {
             self.remove_remote(now, slot);
         }
@@ -228,12 +229,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         slot: u32,
-        new: bool,
         from: SocketAddr,
         head: &Head,
         body: &JoinBody,
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
+        // Whom the host asked for is where it asked: a claim from elsewhere would take along what the
+        // host has to say to it.
+        let asked = !self.remotes.is_linked::<UNPROVEN>(slot);
+        let elsewhere = |r: &Remote<C>| !r.proven && r.path.address != from;
+        if asked && self.remotes.at(slot).is_some_and(elsewhere) {
+            return Err(No::Silent(Reason::Address));
+        }
         self.settle_race(now, slot, vacuous, body)?;
         if !vacuous {
             self.set_near(slot, head.destination);
@@ -244,12 +251,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        // Of one that never said who it is nothing is known that could differ.
-        let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
-        if known && !self.config.mutable && self.differs(slot, &claim, false) {
+        // What nobody ever proved may be anyone's word: it binds nobody (H4).
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        if proven && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
-        self.check_identity(slot, body)
+        self.check_identity(slot, body, false)
             .map_err(|_| No::Told(PacketKind::Reject, Reason::Impostor))?;
         match self.take_claim(now, slot, &claim) {
             Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),

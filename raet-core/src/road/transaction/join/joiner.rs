@@ -197,7 +197,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        self.check_identity(slot, body)?;
+        self.check_identity(slot, body, true)?;
         if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
