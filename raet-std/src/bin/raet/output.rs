@@ -244,7 +244,7 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "raet: {text}");
 }
 
-/// What a person should know of how a keep was found; what was open to others in one line.
+/// What a person should know of how a keep was found; folders that were open to others in one line.
 pub(crate) fn tell_notices(keep: &FileKeep) {
     let is_open = |notice: &&Notice| matches!(notice, Notice::Tightened(_));
     let (open, rest): (Vec<_>, Vec<_>) = keep.notices().iter().partition(is_open);
@@ -255,7 +255,7 @@ pub(crate) fn tell_notices(keep: &FileKeep) {
         [] => {}
         [only] => note(&only.to_string()),
         several => note(&format!(
-            "{} files and folders in {} were open to other users; they no longer are, but others may have read the keys",
+            "{} folders of {} were open to other users; they no longer are",
             several.len(),
             keep.folder().display()
         )),

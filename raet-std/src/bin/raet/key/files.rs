@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::judge::{Told, confirm_keys};
 use super::store::{Store, nobody};
-use super::{Form, Told, Where, chosen, confirm_keys, is, print};
+use super::{Form, Where, chosen, is, print};
 use crate::options::resolve;
 use crate::output::note;
 use crate::{Problem, SUCCESS};
