@@ -182,15 +182,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && !remote.life.reaped
         {
             // Spread, so that many remotes are not asked at once (up to an eighth of a period early).
-            let eighth = micros(period) / 8;
-            let early = eighth.saturating_mul(remote.life.spread.into()) / 256;
-            let early = Duration::from_micros(early);
+            let period = micros(period);
+            let early = (period / 8).saturating_mul(remote.life.spread.into()) / 256;
             let extra = if remote.life.up.is_none() && !main {
-                Duration::from_micros(micros(period) / 2)
+                period / 2
             } else {
-                Duration::ZERO
+                0
             };
-            (remote.life.heard + period.saturating_add(extra).saturating_sub(early)).max(now)
+            let wait = period.saturating_add(extra).saturating_sub(early);
+            (remote.life.heard + Duration::from_micros(wait)).max(now)
         } else if remote.open.is_empty() {
             Instant::NEVER
         } else {

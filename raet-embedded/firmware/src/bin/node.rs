@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+use core::mem::MaybeUninit;
+
 use cortex_m::Peripherals;
 use cortex_m::peripheral::SCB;
 use firmware::app::{App, Sizes, Wish};
@@ -21,7 +23,8 @@ type TheNode = Node<'static, Sizes, NodeKeep>;
 fn main() -> ! {
     // `entry` makes of these what a function may have once: safe references for ever.
     static mut NIC: Nic = Nic::DOWN;
-    static mut BUFFERS: Buffers<1> = Buffers::new();
+    // Not all zero when empty, so it would lie in flash too.
+    static mut BUFFERS: MaybeUninit<Buffers<1>> = MaybeUninit::uninit();
     static mut SOCKETS: [SocketStorage<'static>; 1] = [SocketStorage::EMPTY];
     static mut MEMORY: Memory<Sizes> = Memory::new();
 
@@ -44,7 +47,7 @@ fn main() -> ! {
         let _ = own.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24));
     });
     let mut sockets = SocketSet::new(&mut SOCKETS[..]);
-    let mut socket = BUFFERS.socket();
+    let mut socket = empty(BUFFERS).socket();
     // Free: it is the only one.
     let _ = socket.bind(7530);
     let driver = Driver::new(sockets.add(socket));
@@ -85,4 +88,10 @@ fn begin(memory: &'static mut Memory<Sizes>, clock: &mut impl Clock) -> (TheNode
         semihosting::exit(2)
     };
     (node, app)
+}
+
+/// Empty buffers. A function of its own for the same reason.
+#[inline(never)]
+fn empty(place: &'static mut MaybeUninit<Buffers<1>>) -> &'static mut Buffers<1> {
+    place.write(Buffers::new())
 }
