@@ -8,6 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use raet_core::crypto::NaclSuite;
+use raet_tests::bench::Cheap;
+use raet_tests::scale::{self, Figures};
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run};
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
@@ -42,14 +45,18 @@ enum Roughness {
     Swarm,
     /// Attackers drawn anew for each seed.
     Hostile,
+    /// One main estate with 1,000, 10,000 and 100,000 others: what they cost it. Takes minutes.
+    Scale,
 }
 
 impl Roughness {
-    fn profile(self) -> Profile {
+    /// What its seeds mean; `None`: it has none.
+    fn profile(self) -> Option<Profile> {
         match self {
-            Self::Calm => Profile::Calm,
-            Self::Swarm => Profile::Swarm,
-            Self::Hostile => Profile::Hostile,
+            Self::Calm => Some(Profile::Calm),
+            Self::Swarm => Some(Profile::Swarm),
+            Self::Hostile => Some(Profile::Hostile),
+            Self::Scale => None,
         }
     }
 
@@ -58,6 +65,7 @@ impl Roughness {
             Self::Calm => "calm",
             Self::Swarm => "swarm",
             Self::Hostile => "hostile",
+            Self::Scale => "scale",
         }
     }
 }
@@ -79,9 +87,10 @@ fn meter(what: &mut dyn FnMut()) -> i64 {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
-        Some(seed) => one(&arguments, seed),
-        None => many(&arguments),
+    match (arguments.profile.profile(), arguments.seed) {
+        (None, _) => scale(),
+        (Some(profile), Some(seed)) => one(&arguments, profile, seed),
+        (Some(profile), None) => many(&arguments, profile),
     }
 }
 
@@ -95,13 +104,32 @@ fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn one(arguments: &Arguments, seed: u64) -> ExitCode {
+/// Figures, not a judgement: a machine may be busy with other things.
+fn scale() -> ExitCode {
+    for (suite, measure) in [
+        ("keyed hashes", scale::measure::<Cheap> as fn(usize, _) -> _),
+        ("the real suite", scale::measure::<NaclSuite>),
+    ] {
+        println!("{suite}; microseconds of CPU each, bytes of an idle remote");
+        println!("{}", scale::HEADING);
+        let mut first: Option<Figures> = None;
+        for estates in [1000, 10_000, 100_000] {
+            let figures: Figures = measure(estates, meter);
+            let growth = figures.growth(first.get_or_insert(figures));
+            let period = figures.shortest_period().as_secs_f64();
+            println!("{figures} | {growth:>5.2} | {period:>8.1}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
     let options = Options {
         trace: arguments.trace,
         meter: Some(meter),
         ..Options::default()
     };
-    let plan = Plan::draw(seed, arguments.profile.profile());
+    let plan = Plan::draw(seed, profile);
     let mut world = Simulation::new(plan, options);
     let end = run::run(&mut world);
     let mut out = std::io::stdout().lock();
@@ -120,7 +148,7 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     }
 }
 
-fn many(arguments: &Arguments) -> ExitCode {
+fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let begun = Instant::now();
     let limit = arguments
         .minutes
@@ -147,7 +175,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                     if seed >= arguments.seeds.end || late {
                         return;
                     }
-                    match run::seed(seed, arguments.profile.profile(), Some(meter)) {
+                    match run::seed(seed, profile, Some(meter)) {
                         Ok(report) => {
                             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                             total.0.add(&report);
