@@ -21,6 +21,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::bench::Suite;
 use crate::puppet::Puppet;
+use crate::sim::engine::Meter;
 use crate::sim::{Rng, name};
 
 /// Strangers that are on their way at once, within the half of the handshakes that is theirs.
@@ -35,9 +36,6 @@ const SAMPLES: usize = 10_000;
 const PERIOD: Duration = Duration::from_secs(64);
 /// Bytes of a message.
 const BODY: [u8; 100] = [b'm'; 100];
-
-/// Bytes that this process holds from its allocator now.
-pub type Held = fn() -> usize;
 
 /// What one crowd cost the main estate. CPU times are per operation.
 #[derive(Clone, Copy, Debug)]
@@ -91,21 +89,23 @@ impl fmt::Display for Figures {
     }
 }
 
-/// The heading of a table of [`Figures`]: CPU times in microseconds, weight in bytes.
-pub const HEADING: &str = "  estates |     join | presence | received |     sent |  bytes";
+/// The heading of a table of [`Figures`], each followed by its growth since the first and by the shortest
+/// presence period.
+pub const HEADING: &str =
+    "  estates |     join | presence | received |     sent |  bytes | times | period s";
 
 /// Lets `estates` others join one main estate, answer its presence and exchange messages with it.
-/// `held` tells what the process holds from its allocator.
+/// `meter` tells what the main estate allocates.
 ///
 /// # Panics
 ///
 /// If one of them does not get what it came for.
-pub fn measure<C: Suite>(estates: usize, held: Held) -> Figures {
+pub fn measure<C: Suite>(estates: usize, meter: Meter) -> Figures {
     let repeats = SAMPLES.div_ceil(estates).max(1);
     let mut sums = [Duration::ZERO; 4];
     let mut bytes = 0;
     for _ in 0..repeats {
-        let mut crowd = Crowd::<C>::new(estates, held);
+        let mut crowd = Crowd::<C>::new(estates, meter);
         let [join, presence, received, sent] = &mut sums;
         *join += crowd.storm() / estates as u32;
         *presence += crowd.presence() / estates as u32;
@@ -138,10 +138,10 @@ struct Crowd<C: Suite> {
     suite: C,
     puppets: Vec<Puppet<C>>,
     rng: Rng,
-    held: Held,
+    meter: Meter,
     /// What the main estate has allocated less what it has freed, and that after the first wave.
-    bytes: isize,
-    first_bytes: isize,
+    bytes: i64,
+    first_bytes: i64,
     /// What it has sent since it was last carried over, in one buffer.
     out: Vec<(SocketAddr, Range<usize>)>,
     buffer: Vec<u8>,
@@ -150,7 +150,7 @@ struct Crowd<C: Suite> {
 }
 
 impl<C: Suite> Crowd<C> {
-    fn new(estates: usize, held: Held) -> Self {
+    fn new(estates: usize, meter: Meter) -> Self {
         let now = Instant::from_micros(1_000_000);
         let mut config = Config::new(name("main"), Secrets::new(&[1; 32], &[2; 32]));
         config.main = true;
@@ -160,20 +160,19 @@ impl<C: Suite> Crowd<C> {
             roles: estates,
             ..Heap::LIMITS
         };
-        let before = held();
         let main = RoadStack::new(now, config, limits, C::from_seed([3; 32]), []);
         let suite = C::from_seed([4; 32]);
         let mut crowd = Self {
             now,
             main: main.expect("sound limits"),
-            bytes: grown(before, held()),
+            bytes: 0,
             first_bytes: 0,
             puppets: (0..estates)
                 .map(|n| Puppet::new(&suite, n as u32, address_of(n)))
                 .collect(),
             suite,
             rng: Rng::new(estates as u64),
-            held,
+            meter,
             out: Vec::with_capacity(4 * WAVE),
             buffer: vec![0; 4 * WAVE * 1024],
             delivered: 0,
@@ -292,7 +291,7 @@ impl<C: Suite> Crowd<C> {
     /// Bytes a remote, those that came first and the tables that all share left out.
     fn weight(&self) -> usize {
         let more = self.puppets.len() - WAVE.min(self.puppets.len());
-        let bytes = (self.bytes - self.first_bytes).max(0).cast_unsigned();
+        let bytes = usize::try_from(self.bytes - self.first_bytes).unwrap_or(0);
         bytes / more.max(1)
     }
 
@@ -301,13 +300,23 @@ impl<C: Suite> Crowd<C> {
     }
 
     /// One thing asked of the main estate, and all that it has to say then; what that cost it.
-    fn do_one(&mut self, ask: Ask<'_>) -> Duration {
+    fn do_one(&mut self, mut ask: Ask<'_>) -> Duration {
+        let mut spent = Duration::ZERO;
+        let meter = self.meter;
+        self.bytes += meter(&mut || {
+            let began = clock();
+            self.ask(&mut ask);
+            self.listen();
+            spent = clock().saturating_sub(began);
+        });
+        spent
+    }
+
+    fn ask(&mut self, ask: &mut Ask<'_>) {
         let (now, main) = (self.now, &mut self.main);
-        let before = (self.held)();
-        let began = clock();
         match ask {
             Ask::Take(packets) => {
-                for (from, bytes) in packets {
+                for (from, bytes) in packets.iter_mut() {
                     main.handle_datagram(now, *from, bytes);
                 }
             }
@@ -317,7 +326,7 @@ impl<C: Suite> Crowd<C> {
                 }
             }
             Ask::Send(to) => {
-                for remote in to {
+                for remote in *to {
                     main.send(now, *remote, SendOptions::default(), BODY.len(), |room| {
                         room.copy_from_slice(&BODY);
                     })
@@ -325,6 +334,11 @@ impl<C: Suite> Crowd<C> {
                 }
             }
         }
+    }
+
+    /// Takes everything that the main estate has to say.
+    fn listen(&mut self) {
+        let (now, main) = (self.now, &mut self.main);
         while let Some(record) = main.poll_record() {
             main.handle_stored(now, &record);
         }
@@ -343,9 +357,6 @@ impl<C: Suite> Crowd<C> {
             self.out.push((made.to, end..end + made.len));
             end += made.len;
         }
-        let spent = clock().saturating_sub(began);
-        self.bytes += grown(before, (self.held)());
-        spent
     }
 
     /// Hands what the main estate has sent to the puppets; gives what they answer.
@@ -359,10 +370,6 @@ impl<C: Suite> Crowd<C> {
         }
         answers
     }
-}
-
-fn grown(before: usize, after: usize) -> isize {
-    after.cast_signed() - before.cast_signed()
 }
 
 fn clock() -> Duration {

@@ -9,6 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use raet_core::crypto::NaclSuite;
+use raet_tests::bench::Cheap;
+use raet_tests::scale::{self, Figures};
 use raet_tests::sim::engine::Kind;
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
 
@@ -67,14 +70,18 @@ enum Roughness {
     Swarm,
     /// Attackers drawn anew for each seed.
     Hostile,
+    /// One main estate with 1,000, 10,000 and 100,000 others: what they cost it. Takes minutes.
+    Scale,
 }
 
 impl Roughness {
-    fn profile(self) -> Profile {
+    /// What its seeds mean; `None`: it has none.
+    fn profile(self) -> Option<Profile> {
         match self {
-            Self::Calm => Profile::Calm,
-            Self::Swarm => Profile::Swarm,
-            Self::Hostile => Profile::Hostile,
+            Self::Calm => Some(Profile::Calm),
+            Self::Swarm => Some(Profile::Swarm),
+            Self::Hostile => Some(Profile::Hostile),
+            Self::Scale => None,
         }
     }
 }
@@ -107,9 +114,10 @@ fn meter(what: &mut dyn FnMut()) -> i64 {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.seed {
-        Some(seed) => one(&arguments, seed),
-        None => many(&arguments),
+    match (arguments.profile.profile(), arguments.seed) {
+        (None, _) => scale(),
+        (Some(profile), Some(seed)) => one(&arguments, profile, seed),
+        (Some(profile), None) => many(&arguments, profile),
     }
 }
 
@@ -119,13 +127,32 @@ fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn one(arguments: &Arguments, seed: u64) -> ExitCode {
+/// Figures, not a judgement: a machine may be busy with other things.
+fn scale() -> ExitCode {
+    for (suite, measure) in [
+        ("keyed hashes", scale::measure::<Cheap> as fn(usize, _) -> _),
+        ("the real suite", scale::measure::<NaclSuite>),
+    ] {
+        println!("{suite}; microseconds of CPU each, bytes of an idle remote");
+        println!("{}", scale::HEADING);
+        let mut first: Option<Figures> = None;
+        for estates in [1000, 10_000, 100_000] {
+            let figures: Figures = measure(estates, meter);
+            let growth = figures.growth(first.get_or_insert(figures));
+            let period = figures.shortest_period().as_secs_f64();
+            println!("{figures} | {growth:>5.2} | {period:>8.1}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
     let options = Options {
         trace: arguments.trace || arguments.svg.is_some(),
         meter: Some(meter),
         restless: arguments.restless,
     };
-    let plan = Plan::draw(seed, arguments.profile.profile());
+    let plan = Plan::draw(seed, profile);
     let plan = match arguments.storage {
         Some(Holder::Heap) => plan.on(Kind::Heap),
         Some(Holder::Fixed) => plan.on(Kind::Roomy),
@@ -145,7 +172,7 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     }
     if let Some(file) = &arguments.svg {
         let Range { start, end } = arguments.during;
-        let title = format!("seed {seed}, {}", arguments.profile.profile().as_str());
+        let title = format!("seed {seed}, {}", profile.as_str());
         let picture = svg::draw(world.tape(), &title, start, end);
         if let Err(why) = std::fs::write(file, picture) {
             eprintln!(
@@ -164,7 +191,7 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
     }
 }
 
-fn many(arguments: &Arguments) -> ExitCode {
+fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let begun = Instant::now();
     let limit = arguments
         .minutes
@@ -191,7 +218,6 @@ fn many(arguments: &Arguments) -> ExitCode {
                     if seed >= arguments.seeds.end || late {
                         return;
                     }
-                    let profile = arguments.profile.profile();
                     let steady = if arguments.steady {
                         run::steady(seed, profile)
                     } else {

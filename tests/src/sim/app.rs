@@ -95,7 +95,13 @@ impl Simulation {
             78..82 => drop(engine.call(|e| e.alive(time, remote.id))),
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
-            88 if self.plan.mutable => drop(engine.call(|e| e.forget(time, remote.id))),
+            88 if self.plan.mutable => {
+                let _ = engine.call(|e| e.forget(time, remote.id));
+                // Who was never told of is not told of again, but what was known of it is gone.
+                if let Some(whom) = self.book.owner(remote.address) {
+                    self.ledger.forgot(n, whom);
+                }
+            }
             88..92 => self.call_all(n),
             92..94 => {
                 let period = Duration::from_millis(200 + host.rng.bits() % 5000);

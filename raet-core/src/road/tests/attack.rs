@@ -184,7 +184,10 @@ both! {
         let first = world.connect(1, 0);
         world.run(ms(1000));
         // A stranger claims to be where main is; then the host begins anew with whoever is there.
-        inject(&mut world, 1, address(0), &stranger("guest", 9, 1).request());
+        let main = &world.estates[0].stack;
+        let source = main.remote(main.find("other").unwrap()).unwrap().near;
+        let claim = Claim { source, ..stranger("guest", 9, 1) };
+        inject(&mut world, 1, address(0), &claim.request());
         let now = world.now;
         world.estates[1].stack.forget(now, first).unwrap();
         let second = world.connect(1, 0);

@@ -103,7 +103,7 @@ impl<C: Crypto> OffPath<C> {
     }
 
     /// Where nobody is, or where somebody else is.
-    fn source(&self, rng: &mut Rng, addresses: &[SocketAddr]) -> SocketAddr {
+    fn source(rng: &mut Rng, addresses: &[SocketAddr]) -> SocketAddr {
         match rng.below(3) {
             0 => addresses[rng.below(addresses.len())],
             1 => SocketAddr::from(([10, 7, 7, 7], 7530)),
@@ -125,7 +125,7 @@ impl<C: Crypto> OffPath<C> {
             }
             return ids;
         }
-        let from = self.source(rng, addresses);
+        let from = Self::source(rng, addresses);
         Ids {
             from,
             to: addresses[rng.below(addresses.len())],
@@ -136,7 +136,7 @@ impl<C: Crypto> OffPath<C> {
         }
     }
 
-    fn head(&self, rng: &mut Rng, ids: Ids, transaction: TransactionKind) -> Head {
+    fn head(rng: &mut Rng, ids: Ids, transaction: TransactionKind) -> Head {
         let kinds: &[PacketKind] = match transaction {
             TransactionKind::Join => &JOIN,
             TransactionKind::Allow => &ALLOW,
@@ -189,14 +189,14 @@ impl<C: Crypto> OffPath<C> {
 
     /// Signed by itself, in somebody else's name.
     fn forged(&self, rng: &mut Rng, ids: Ids, transaction: TransactionKind) -> Vec<u8> {
-        let mut head = self.head(rng, ids, transaction);
+        let mut head = Self::head(rng, ids, transaction);
         let coat = Self::coat(rng, &mut head);
         packet(&self.suite, &self.secrets, &head, &coat)
     }
 
     /// A join: a stranger's, or in the name of somebody known, with its keys or others.
     fn join(&self, rng: &mut Rng, ids: Ids) -> Vec<u8> {
-        let mut head = self.head(rng, ids, TransactionKind::Join);
+        let mut head = Self::head(rng, ids, TransactionKind::Join);
         head.foot = FootKind::Nada;
         head.coat = CoatKind::Nada;
         head.body = [BodyKind::Json, BodyKind::Msgpack][rng.below(2)];
@@ -267,7 +267,7 @@ impl<C: Crypto> OffPath<C> {
         }
         let mut ids = self.guess(rng, addresses);
         if rng.percent(30) {
-            ids.from = self.source(rng, addresses);
+            ids.from = Self::source(rng, addresses);
         }
         let mut bytes = match rng.below(10) {
             0 => Self::garbage(rng),
