@@ -92,8 +92,11 @@ fn seconds(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("{text}: give seconds as FROM..TO, for example 0..2.5");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| match text.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e6) as u64),
-        _ => Err(wrong()),
+        Ok(seconds) => {
+            let span = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+            Ok(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+        }
+        Err(_) => Err(wrong()),
     };
     Ok(number(from)?..number(to)?)
 }
@@ -170,12 +173,9 @@ fn many(arguments: &Arguments) -> ExitCode {
     let total = Mutex::new((Report::default(), 0_u64));
     let failed: Mutex<Option<Box<Violation>>> = Mutex::new(None);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let lock = |violation| {
+    let note = |violation: Box<Violation>| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed
-            .as_ref()
-            .is_none_or(|f: &Box<Violation>| f.seed > u64::MAX)
-        {
+        if failed.as_ref().is_none_or(|f| violation.seed < f.seed) {
             *failed = Some(violation);
         }
     };
@@ -202,7 +202,7 @@ fn many(arguments: &Arguments) -> ExitCode {
                             progress(total.1, &total.0, begun);
                         }
                         Err(violation) => {
-                            lock(violation);
+                            note(violation);
                             next.store(arguments.seeds.end, Ordering::Relaxed);
                             return;
                         }
@@ -222,9 +222,14 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// So many in so long, a second.
+fn rate(count: u64, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
 fn progress(seeds: u64, report: &Report, begun: Instant) {
-    if seeds % 10 == 0 && stderr().is_terminal() {
-        let rate = seeds as f64 / begun.elapsed().as_secs_f64();
+    if seeds.is_multiple_of(10) && stderr().is_terminal() {
+        let rate = rate(seeds, begun.elapsed());
         eprint!(
             "\r{seeds} seeds, {rate:.0} a second, {} messages taken ",
             report.received
@@ -233,10 +238,10 @@ fn progress(seeds: u64, report: &Report, begun: Instant) {
 }
 
 fn summary(report: &Report, seeds: u64, took: Duration) {
-    let hours = report.simulated as f64 / 3.6e9;
+    let hours = Duration::from_micros(report.simulated).as_secs_f64() / 3600.0;
     println!("seeds        {seeds}");
     if !took.is_zero() {
-        let rate = seeds as f64 / took.as_secs_f64();
+        let rate = rate(seeds, took);
         println!("a second     {rate:.1} in {:.1} s", took.as_secs_f64());
     }
     println!("simulated    {hours:.1} hours, {} steps", report.steps);

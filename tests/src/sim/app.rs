@@ -40,7 +40,7 @@ impl Simulation {
             return Ok(());
         }
         if self.healed {
-            self.peaceful_deed(n)?;
+            self.peaceful_deed(n);
         } else {
             self.any_deed(n)?;
         }
@@ -166,8 +166,7 @@ impl Simulation {
         let sent = self.send(n, remote, len, wait, once);
         match sent {
             Err(SendError::TooLong) if too_long => Ok(()),
-            Err(SendError::Full) if !too_long => Ok(()),
-            Ok(()) if !too_long => Ok(()),
+            Ok(()) | Err(SendError::Full) if !too_long => Ok(()),
             other => {
                 let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
                 Err((Rule::Verdict, what))
@@ -227,7 +226,7 @@ impl Simulation {
 
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
-    fn peaceful_deed(&mut self, n: usize) -> Law {
+    fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         if just_now {
             self.call_all(n);
@@ -235,7 +234,7 @@ impl Simulation {
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
-            return Ok(());
+            return;
         };
         let mut roles = engine.get().roles();
         roles.retain(|role| role.status != Status::Accepted);
@@ -255,7 +254,6 @@ impl Simulation {
                 let _ = self.send(n, &remote, 16.min(self.hosts[n].plan.longest), None, false);
             }
         }
-        Ok(())
     }
 
     /// What is not in order yet; `None`: all is.

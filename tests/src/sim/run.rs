@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::engine::{Kind, Meter};
 use super::law::{Rule, Violation};
 use super::plan::{Plan, Profile};
-use super::simulation::{Options, Report, Simulation};
+use super::report::Report;
+use super::simulation::{Options, Simulation};
 
 /// Runs one seed, with every rule checked. An engine's panic is a violation, too.
 ///

@@ -211,12 +211,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
             return false;
         };
-        match (&open.stage, open.target) {
-            // It has answered from there.
-            (Stage::Initiate { .. } | Stage::Ack, _) => false,
-            (_, Target::Candidate) => remote.way(open.target).0 != remote.path.address,
-            (Stage::Cookie { .. }, Target::Held) => self.remotes.is_linked::<UNPROVEN>(slot),
-            (Stage::Hello { .. }, Target::Held) => false,
+        // Who has answered is there.
+        let asked = matches!(open.stage, Stage::Cookie { .. });
+        let asking = matches!(open.stage, Stage::Hello { .. });
+        match open.target {
+            Target::Candidate => {
+                (asked || asking) && remote.way(open.target).0 != remote.path.address
+            }
+            Target::Held => asked && self.remotes.is_linked::<UNPROVEN>(slot),
         }
     }
 
