@@ -86,7 +86,8 @@ impl Simulation {
             self.start(n)?;
             self.resume(n)?;
         }
-        self.at(self.now + S / 2, Happening::Look);
+        // Applications say a last word in the first two seconds.
+        self.at(self.now + 3 * S, Happening::Look);
         Ok(())
     }
 }

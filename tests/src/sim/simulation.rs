@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use raet_core::keep::Record;
 use raet_core::stats::{Reason, Verdict};
+use raet_core::wire::{Head, TransactionKind};
 
 use super::attack::{Attack, Attacker, Pass};
 use super::engine::Meter;
@@ -17,7 +18,7 @@ use super::ledger::Ledger;
 use super::net::{Book, Link};
 use super::plan::{Fault, Incident, Plan, S};
 use super::scene::Rng;
-use super::tape::{Tape, What, head};
+use super::tape::{Said, Tape, What, head};
 use crate::suite::Seals;
 
 /// How a world is run.
@@ -74,12 +75,12 @@ pub struct Simulation {
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    /// Since when everything is in order.
-    settled: Option<u64>,
+    /// The last datagram that was no sign of life, and when it was sent.
+    said: Option<(u64, Head)>,
     over: bool,
 }
 
-/// For how long the world is watched once everything is in order.
+/// For how long nothing but signs of life may be sent at the end.
 const QUIET: u64 = 10 * S;
 /// Curve operations that a datagram may cost: an initiate's are the most.
 const CURVES: u64 = 8;
@@ -112,7 +113,7 @@ impl Simulation {
             attack_rng: Rng::new(rng.bits()),
             queue: BTreeMap::new(),
             scheduled: 0,
-            settled: None,
+            said: None,
             over: false,
             plan,
             options,
@@ -344,6 +345,11 @@ impl Simulation {
         if let (Some(whose), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, whose, said, bytes)?;
         }
+        if let Some(said) = said
+            && said.transaction != TransactionKind::Alive
+        {
+            self.said = Some((now, said));
+        }
         let engine = self.hosts[n].engine.as_ref();
         // What its application has to say it may say, wherever its peer claims to be.
         if !trusted && !engine.is_some_and(|e| e.get().has_messages_for(to)) {
@@ -383,26 +389,19 @@ impl Simulation {
 
     // ---- the end -----------------------------------------------------------------------------
 
-    /// Whether everything is in order; it must be in time, and stay so.
+    /// Whether everything is in order, and nobody has anything left to say; it must be in time.
     fn look(&mut self) -> Law {
         let missing = self.missing();
-        match (&missing, self.settled) {
-            (None, Some(since)) if self.now >= since + QUIET => {
-                self.over = true;
-                return Ok(());
-            }
-            (None, None) => self.settled = Some(self.now),
-            (None, _) => {}
-            (Some(_), _) => self.settled = None,
+        let said = self.said.filter(|(at, _)| self.now < at + QUIET);
+        if missing.is_none() && said.is_none() {
+            self.over = true;
+            return Ok(());
         }
-        if let Some(missing) = missing
-            && self.now > self.plan.storm + self.plan.grace
-        {
+        if self.now > self.plan.storm + self.plan.grace {
+            let still = said.map(|(_, head)| format!("and {} is still said", Said(Some(head))));
+            let what = missing.or(still).unwrap_or_default();
             let grace = self.plan.grace / S;
-            return Err((
-                Rule::Progress,
-                format!("after {grace} s of peace, {missing}"),
-            ));
+            return Err((Rule::Progress, format!("after {grace} s of peace {what}")));
         }
         self.at(self.now + S / 2, Happening::Look);
         Ok(())
