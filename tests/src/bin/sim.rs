@@ -1,5 +1,6 @@
 //! Runs simulated worlds by their seeds and tells what they show.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -239,47 +240,51 @@ fn progress(seeds: u64, report: &Report, begun: Instant) {
 
 fn summary(report: &Report, seeds: u64, took: Duration) {
     let hours = Duration::from_micros(report.simulated).as_secs_f64() / 3600.0;
-    println!("seeds        {seeds}");
+    let mut rows = vec![("seeds", seeds.to_string())];
     if !took.is_zero() {
         let rate = rate(seeds, took);
-        println!("a second     {rate:.1} in {:.1} s", took.as_secs_f64());
+        rows.push((
+            "a second",
+            format!("{rate:.1} in {:.1} s", took.as_secs_f64()),
+        ));
     }
-    println!("simulated    {hours:.1} hours, {} steps", report.steps);
-    println!("sessions     {}", report.sessions);
-    println!("datagrams    {}", report.datagrams);
-    println!(
-        "messages     {} sent, {} taken",
-        report.sent, report.received
-    );
-    let list = |name: &str, all: Vec<(&str, u64)>| {
+    let list = |all: Vec<(&str, u64)>| {
         let all: Vec<_> = all.iter().map(|(what, n)| format!("{what} {n}")).collect();
-        println!("{name:12} {}", all.join(", "));
+        all.join(", ")
     };
-    list(
-        "outcomes",
-        report.outcomes.iter().map(|(k, n)| (*k, *n)).collect(),
-    );
-    list(
-        "survived",
-        report
-            .faults
-            .iter()
-            .map(|(k, n)| (k.as_str(), *n))
-            .collect(),
-    );
-    list(
-        "datagrams",
-        report.verdicts.iter().map(|(k, n)| (*k, *n)).collect(),
-    );
-    if !report.attacks.is_empty() {
-        list(
-            "attacks",
-            report.attacks.iter().map(|(k, n)| (*k, *n)).collect(),
-        );
+    let words =
+        |all: &BTreeMap<&'static str, u64>| list(all.iter().map(|(k, n)| (*k, *n)).collect());
+    let faults = report
+        .faults
+        .iter()
+        .map(|(k, n)| (k.as_str(), *n))
+        .collect();
+    rows.extend([
+        (
+            "simulated",
+            format!("{hours:.1} hours, {} steps", report.steps),
+        ),
+        ("sessions", report.sessions.to_string()),
+        ("datagrams", report.datagrams.to_string()),
+        (
+            "messages",
+            format!("{} sent, {} taken", report.sent, report.received),
+        ),
+        ("outcomes", words(&report.outcomes)),
+        ("survived", list(faults)),
+        ("arrivals", words(&report.verdicts)),
+        ("attacks", words(&report.attacks)),
+        (
+            "curves",
+            format!("at most {} operations for a datagram", report.curves),
+        ),
+        ("digest", format!("{:016x}", report.digest)),
+    ]);
+    let mut out = std::io::stdout().lock();
+    for (name, what) in rows.iter().filter(|(_, what)| !what.is_empty()) {
+        // Whoever reads may stop reading.
+        if writeln!(out, "{name:12} {what}").is_err() {
+            break;
+        }
     }
-    println!(
-        "curves       at most {} operations for a datagram",
-        report.curves
-    );
-    println!("digest       {:016x}", report.digest);
 }
