@@ -156,6 +156,13 @@ impl Simulation {
         for (at, incident) in self.plan.incidents.clone() {
             self.at(at, Happening::Incident(incident));
         }
+        // Looks at moments when nothing is due.
+        if let Some(mut whims) = self.whims.clone() {
+            for n in 0..40 * self.hosts.len() {
+                let at = whims.bits() % self.plan.storm;
+                self.at(at, Happening::Over(n % self.hosts.len()));
+            }
+        }
         self.at(self.plan.storm, Happening::Heal);
         if self.attacker.is_some() {
             self.at(0, Happening::Attack);
