@@ -78,6 +78,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// For a copy of an engine; see `Secrets::copy`.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            role: self.role.clone(),
+            secrets: self.secrets.copy(),
+            ..*self
+        }
+    }
+}
+
 /// What a join with keys that no person has judged gets (road-transactions: Acceptance).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Trust {
@@ -139,7 +151,8 @@ pub struct Timers {
     pub joiner: Pace,
     /// A join begun by a peer. It repeats its response only when asked again (H9).
     pub joinent: Pace,
-    /// How long a joiner that was told to wait does so before it asks again. Default 60 s.
+    /// How long a joiner that was told to wait does so before it asks again; so much later a join ends
+    /// for which a person has to decide, on either side. Default 60 s.
     pub pend_redo: Duration,
     /// An allow begun here.
     pub allower: Pace,

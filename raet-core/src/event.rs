@@ -67,7 +67,7 @@ pub enum RemoteEvent {
 }
 
 /// Why a join did not succeed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum JoinFailure {
     /// No answer in time, or still pending then.
     Timeout,
@@ -90,7 +90,7 @@ pub enum JoinFailure {
 }
 
 /// Why an allow did not succeed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AllowFailure {
     /// No answer in time.
     Timeout,
@@ -105,7 +105,7 @@ pub enum AllowFailure {
 }
 
 /// How a message ended, seen from its sender.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// The far application has taken it.
     Delivered,
@@ -116,7 +116,7 @@ pub enum Outcome {
 }
 
 /// Why a message was not delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Failure {
     /// Cancelled before any of it was sent.
     Cancelled,
@@ -129,7 +129,7 @@ pub enum Failure {
 }
 
 /// Why the fate of a message is not known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Doubt {
     /// Cancelled when some of it had been sent.
     Cancelled,

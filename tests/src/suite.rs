@@ -2,15 +2,24 @@
 //! what another suite was asked for.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use raet_core::crypto::{Check, Crypto, Purpose, WeakKey};
 
 /// A suite that is the real one in everything but strength: keys differ, exchanges agree, tampering
 /// and wrong keys are found, draws are repeatable. Whoever knows a public key can forge with it.
+#[derive(Clone)]
 pub struct Weak {
     seed: [u8; 32],
     seals: Option<Seals>,
+}
+
+impl Hash for Weak {
+    /// What it writes down decides nothing.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.seed.hash(state);
+    }
 }
 
 impl Weak {

@@ -43,6 +43,8 @@ intended! {
     "join-pending-both" "other": "+join/ack again" => H7;
     "join-pending*" "other": "-join/request again" => PATIENCE;
     "join-pending*" "main": "+join/pend' again" => H7;
+    "join-pending*" "main": "+join/response' again" => ACCEPTED;
+    "join-pending-timeout" "main": "-join/nack'" => UNDECIDED;
     "join-rejected-after-pending" "other": "-join/request again" => PATIENCE;
     "join-rejected-after-pending" "main": "-join/nack'", "+join/reject'",
         "+join/reject' again" => H14_TOLD;
@@ -60,6 +62,7 @@ intended! {
     // ---- allow
     "allow-during-join" "main": "-allow/refuse'" => H14_RACE;
     "allow-during-join" "main": "-allow/unjoined'", "+allow/cookie'", "+allow/cookie' again" => H4;
+    "allow-lost-each" "main": "-allow/cookie' again" => H9_COOKIE;
     "allow-lost-each" "main": "+allow/ack' again" => MINIMUM;
     "allow-lost-each" "other": "+allow/initiate again" => MINIMUM;
     "allow-lost-final" "other": "-allow/nack", "+allow/ack again" => H7;
@@ -81,6 +84,7 @@ intended! {
     "message-burst-lost" "other": "+message/message again" => FURTHEST;
     "message-burst-lost" "main": "-message/ack'" => UNASKED;
     "message-resend-split" "main": "-message/resend' again" => H9_RESEND;
+    "message-lost-first-and-resend" "main": "-message/resend' again" => COPY;
     "message-max-one-packet" "other": "+message/message", "body message/message" => NAMED;
     "message-saved-over-allow" "other": "-message/nack" => NEWER_SESSION;
     "message-stale-ack" "other": "-message/nack" => DONE_ENDS;
@@ -104,6 +108,7 @@ const H5_NACK: &str = "H5: what a nack of 0.6.8 meant shows in whether the peer 
     session, so it is asked for a sign of life, which its recording does not hold";
 const H7: &str = "H7: a repeat draws its answer again";
 const H9_JOINENT: &str = "H9: a joinent repeats its response only on a repeated request";
+const H9_COOKIE: &str = "H9: who has proven nothing hears a cookie once for each hello";
 const H9_RESEND: &str = "H9: one datagram draws one resend packet at most";
 const H10_RECOVERY: &str = "H10: what does not answer is allowed, then joined again, with backoff";
 const H10_REMADE: &str =
@@ -121,9 +126,12 @@ const NAMED: &str = "a message's head names it by an order index, so that it is 
     all sessions; these bytes are missing in the packet";
 const NEWER_SESSION: &str =
     "the new session ends what is open of the older one at the peer, unasked";
+const UNDECIDED: &str = "a join waits as long as a person may take, if its peer asks again";
+const ACCEPTED: &str = "an acceptance is told at once, and until it is heard";
 const PATIENCE: &str = "a pend puts the redo off at once; the reference's running one ends first";
 const SPREAD: &str =
     "presence asks up to an eighth of a period early, so that many do not ask at once";
+const COPY: &str = "a copy of a segment without af draws no answer of its own; our clock sends one";
 const UNASKED: &str = "an unasked ack waits for its doubled interval; the repeat came before";
 const WINDOW: &str =
     "an ack of what was sent twice moves the window, and nothing is sent twice for it";

@@ -6,6 +6,8 @@
 //! again when the next engine is built. Nothing here is secret: the long-term secrets belong to
 //! the host and are given with the [`Config`](crate::config::Config).
 
+#[cfg(feature = "compact")]
+pub mod compact;
 pub mod trust;
 
 use core::net::SocketAddr;
@@ -14,7 +16,8 @@ use crate::crypto::PublicKeys;
 use crate::wire::Name;
 
 /// Something to keep. A newer record replaces the older one of the same kind and name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// About this estate.
     Estate(EstateRecord),
@@ -60,7 +63,7 @@ impl Record {
 
 /// A keep in memory: for tests, and for hosts that store it whole.
 #[cfg(feature = "alloc")]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct MemoryKeep(alloc::collections::BTreeMap<Place, Record>);
 
 #[cfg(feature = "alloc")]
@@ -91,7 +94,8 @@ impl MemoryKeep {
 }
 
 /// What an estate keeps of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstateRecord {
     /// Every session id up to here may have been used (H8): the next life begins above it. No id
     /// is used before a stored record covers it; ids are reserved in blocks, so this is written
@@ -100,7 +104,8 @@ pub struct EstateRecord {
 }
 
 /// What an estate keeps of a remote (lane-and-keep: Keep).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RemoteRecord {
     /// Its name.
     pub name: Name,
@@ -125,7 +130,8 @@ pub struct RemoteRecord {
 }
 
 /// What an estate keeps of a role.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RoleRecord {
     /// Its name.
     pub name: Name,
@@ -138,8 +144,9 @@ pub struct RoleRecord {
 }
 
 /// Where a role's keys stand (road-transactions: Acceptance).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
+#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {
     /// Nobody has decided yet.
     Pending = 0,

@@ -9,7 +9,7 @@ use crate::config::Presence;
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::storage::Storage;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 use crate::wire::Head;
 
 /// The next moment at which the engine wants [`handle_timeout`](RoadStack::handle_timeout).
@@ -182,14 +182,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && !remote.life.reaped
         {
             // Spread, so that many remotes are not asked at once (up to an eighth of a period early).
-            let early = period / 8 * u32::from(remote.life.spread) / 256;
-            let extra = if main { Duration::ZERO } else { period / 2 };
-            let extra = if remote.life.up.is_none() {
-                extra
+            let eighth = micros(period) / 8;
+            let early = eighth.saturating_mul(remote.life.spread.into()) / 256;
+            let early = Duration::from_micros(early);
+            let extra = if remote.life.up.is_none() && !main {
+                Duration::from_micros(micros(period) / 2)
             } else {
                 Duration::ZERO
             };
-            (remote.life.heard + (period + extra).saturating_sub(early)).max(now)
+            (remote.life.heard + period.saturating_add(extra).saturating_sub(early)).max(now)
         } else if remote.open.is_empty() {
             Instant::NEVER
         } else {
@@ -203,8 +204,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
             life.failures = life.failures.saturating_add(1);
-            let next = (life.interval.get() * 2).clamp(pace.redo_min, pace.redo_max);
-            life.interval = Span::new(next);
+            life.interval = life.interval.doubled(&pace);
         }
         self.plan(now, slot);
     }
@@ -229,6 +229,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         life.reaped = false;
         if life.up != Some(true) {
             life.up = Some(true);
+            life.since = now;
             self.tell(slot, RemoteEvent::Came);
         }
         // A request that is on its way has its answer; its ack changes nothing more.

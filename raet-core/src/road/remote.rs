@@ -19,11 +19,12 @@ use crate::wire::Name;
 ///
 /// Three levels of belief, each with its own fields: what an unsigned join claims about a remote
 /// that was proven (`candidate`), what is held of it, and what an allow has proven (`session`).
+#[derive(Clone, Hash)]
 pub(crate) struct Remote<C: Crypto> {
     /// Never given out twice in the engine's life: what is random about it is drawn under this.
     pub(crate) birth: u64,
     pub(crate) token: u64,
-    /// Near uid: the id that we gave it. Never changes.
+    /// Near uid: the id that we gave it. Never changes once it has a name.
     pub(crate) near: u32,
     /// Far uid: the id that it gave us; 0 not known.
     pub(crate) far: u32,
@@ -98,9 +99,12 @@ pub(crate) struct Remote<C: Crypto> {
 }
 
 /// Presence, and the attempts to reach a remote.
+#[derive(Clone, Hash)]
 pub(crate) struct Life {
     /// Whether it answers; `None`: not known.
     pub(crate) up: Option<bool>,
+    /// When that last changed.
+    pub(crate) since: Instant,
     pub(crate) reaped: bool,
     /// When a proven packet last came.
     pub(crate) heard: Instant,
@@ -118,7 +122,7 @@ pub(crate) struct Life {
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Candidate {
     pub(crate) address: SocketAddr,
     pub(crate) far: u32,
@@ -136,14 +140,14 @@ pub(crate) struct Candidate {
 }
 
 /// A join of ours that was accepted: enough to answer its response again.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct LastJoin {
     pub(crate) ti: u32,
     pub(crate) vacuous: bool,
 }
 
 /// Which of the two descriptions of a remote a packet or a handshake goes by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Target {
     /// What is held of it.
     Held,
@@ -185,6 +189,7 @@ impl<C: Crypto> Remote<C> {
             next_answer: 0,
             life: Life {
                 up: None,
+                since: now,
                 reaped: false,
                 heard: now,
                 next: Instant::NEVER,
@@ -295,7 +300,7 @@ impl<C: Crypto> Remote<C> {
 
 /// What the host has not been told of a remote yet: each kind once, in the order of
 /// [`RemoteEvent`].
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct News {
     pending: Option<bool>,
     joined: bool,

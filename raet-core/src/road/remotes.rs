@@ -63,6 +63,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             None => self.free_near(birth)?,
         };
         let mut remote = Remote::new(birth, near, address, self.first_session, now);
+        remote.next_number = self.first_number;
         remote.life.spread = self.suite.draw(Purpose::Spread { remote: birth })[0];
         let handle = self.remotes.insert(remote).ok()?;
         let slot = handle.slot();
@@ -114,6 +115,26 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         })
     }
 
+    /// Gives a remote the id that its peer knows it by; no other remote may have it.
+    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
+        let old = core::mem::replace(&mut remote.near, near);
+        if old == near {
+            return;
+        }
+        self.by_near
+            .remove(self.hash.hash(&old.to_le_bytes()), slot);
+        let inserted = self
+            .by_near
+            .insert(self.hash.hash(&near.to_le_bytes()), slot);
+        debug_assert!(
+            inserted,
+            "an index holds as many pairs as there are remotes"
+        );
+    }
+
     /// The name must belong to no other remote.
     pub(crate) fn set_name(&mut self, slot: u32, name: &Name) {
         let Some(remote) = self.remotes.at_mut(slot) else {
@@ -156,23 +177,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.set_name(slot, name);
         true
-    }
-
-    /// Gives a remote another near uid, one that no remote has.
-    pub(crate) fn set_near(&mut self, slot: u32, near: u32) {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
-        };
-        let old = core::mem::replace(&mut remote.near, near);
-        self.by_near
-            .remove(self.hash.hash(&old.to_le_bytes()), slot);
-        let inserted = self
-            .by_near
-            .insert(self.hash.hash(&near.to_le_bytes()), slot);
-        debug_assert!(
-            inserted,
-            "an index holds as many pairs as there are remotes"
-        );
     }
 
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {
@@ -241,6 +245,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.join = None;
         remote.alive = None;
         remote.session = None;
+        self.first_number = self.first_number.max(remote.next_number);
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
         if remote.proven || remote.next_ti != 1 {

@@ -9,6 +9,7 @@ use crate::storage::Storage;
 use crate::wire::{Flags, Head, PacketKind};
 
 /// An answer: a head and where it goes. The packet is made when the socket takes it.
+#[derive(Clone, Hash)]
 pub(crate) struct Reply {
     pub(crate) to: SocketAddr,
     pub(crate) head: Head,

@@ -1,7 +1,7 @@
 //! What two remotes share between one allow and the next: the key of their coats, and the memory of
 //! which transactions and messages of the peer were acted on (hardening: H2, H5).
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// `a` is not older than `b` in the circle of 32-bit ids (road-wire: si).
 pub(crate) const fn at_or_after(a: u32, b: u32) -> bool {
@@ -14,6 +14,7 @@ pub(crate) const fn next_id(id: u32) -> u32 {
 }
 
 /// An allow's result.
+#[derive(Clone, Hash)]
 pub(crate) struct Session<K> {
     /// Computed once, for both directions.
     pub(crate) key: K,
@@ -24,6 +25,8 @@ pub(crate) struct Session<K> {
     pub(crate) certain: bool,
     /// A message of the peer has opened under the key, so its session id is known for good.
     pub(crate) pinned: bool,
+    /// When a coat first did not open under the key, before one did; never: none yet.
+    pub(crate) closed: Instant,
     /// The lowest session id that the peer's packets can bear, other than a hello; 0 not known.
     pub(crate) least: u32,
 }
@@ -68,6 +71,7 @@ pub(crate) enum Look {
 ///
 /// The window moves only when a newer id needs it, and passes an id that was neither finished nor
 /// seen only after a long silence of it (`settled`). Ids below the first one seen pass freely.
+#[derive(Clone, Hash)]
 pub(crate) struct Window {
     begun: bool,
     base: u32,
@@ -144,7 +148,7 @@ impl Window {
         }
         let since = now.since(self.heard_at).min(HEARING);
         self.heard_at = now;
-        self.heard_ms = self.heard_ms.saturating_add(since.as_millis() as u32);
+        self.heard_ms = self.heard_ms.saturating_add((micros(since) / 1000) as u32);
         if self.heard_ms >= SILENCE_MS {
             self.heard_ms = 0;
             self.settled = self.mark;
@@ -255,6 +259,7 @@ pub(crate) type MessageName = ([u8; 16], u64);
 /// A message of ours bears its name in the nonce of its coat (which the box and the signature
 /// protect): the sender's life, 16 bytes, and the message's number, 8 bytes. So a message that is
 /// sent again in a new session is known again. The sender keeps its open messages within [`SPAN`].
+#[derive(Clone, Hash)]
 pub(crate) struct Names {
     life: [u8; 16],
     base: u64,

@@ -73,6 +73,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.send_message(now, slot, out)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_join(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let packet = self.make_join(now, slot)?;
         let mut body = [0; MAX_PACKET];
@@ -88,6 +89,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         )
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_allow(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let claim = self.is_claim(slot);
         let open = self.handshake_mut(slot)?;
@@ -125,6 +127,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.write(&head, to, &Content::Empty, out)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_answer(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let packet = self.make_answer(now, slot)?;
         let to = self.remotes.at(slot)?.path.address;
@@ -166,6 +169,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Some(nonce)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_message(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let (message, packet) = self.make_message(now, slot)?;
         let to = self.remotes.at(slot)?.path.address;

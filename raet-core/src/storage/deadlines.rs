@@ -1,7 +1,8 @@
 //! Whose time comes next.
 
-use super::{Backing, BeyondCapacity, index};
+use super::{Backing, BeyondCapacity, copy, index};
 use crate::time::Instant;
+use core::hash::{Hash, Hasher};
 
 /// Marks a slot that has no deadline.
 const NONE: u32 = u32::MAX;
@@ -18,6 +19,26 @@ pub struct Deadlines<H, P> {
     /// By slot: where in the heap it is.
     places: P,
     len: usize,
+}
+
+impl<B: Backing<(Instant, u32)>, P: Backing<u32>> Clone for Deadlines<B, P> {
+    /// # Panics
+    ///
+    /// When the allocator refuses.
+    fn clone(&self) -> Self {
+        Self {
+            heap: copy(&self.heap),
+            places: copy(&self.places),
+            len: self.len,
+        }
+    }
+}
+
+impl<B: Backing<(Instant, u32)>, P: Backing<u32>> Hash for Deadlines<B, P> {
+    /// Which slot has which deadline, wherever they lie.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (0..self.places.len() as u32).for_each(|slot| self.get(slot).hash(state));
+    }
 }
 
 impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {

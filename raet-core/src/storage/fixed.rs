@@ -152,7 +152,7 @@ impl<T, const N: usize> Backing<T> for Twice<T, N> {
 
 /// Pairs in no order, found by scanning: N is small, and a scan then beats a hash table in both
 /// bytes and time. All operations but an insert take O(N).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scanned<const N: usize> {
     pairs: heapless::Vec<(u32, u32), N>,
     limit: usize,
@@ -212,6 +212,7 @@ impl<const N: usize> Index for Scanned<N> {
 /// A body goes to the lowest gap that holds it. Bodies never move, so the free bytes may lie in
 /// gaps too small for one body that their sum would hold: then there is no room *now*. Taking takes
 /// O(bodies), giving O(1), each besides the filling with zeros.
+#[derive(Clone)]
 pub struct Pool<const BYTES: usize, const MESSAGES: usize> {
     bytes: [u8; BYTES],
     places: Table<Place, Twice<Slot<Place, 1>, MESSAGES>, 1>,

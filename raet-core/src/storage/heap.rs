@@ -159,7 +159,7 @@ impl<T> Backing<T> for Paged<T> {
 
 /// Pairs in a hash table: all operations take O(1), but for an insert that grows the table, which
 /// copies eight bytes for each pair.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hashed {
     pairs: HashTable<(u32, u32)>,
     limit: usize,
@@ -235,7 +235,7 @@ fn spread(hash: u32) -> u64 {
 
 /// An allocation for each body, counted against the budget. Taking and giving take O(1) besides
 /// the allocator's work and the filling with zeros.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Budget {
     bodies: Bodied,
     used: usize,
@@ -245,6 +245,7 @@ pub struct Budget {
 type Bodied = Table<Body, Paged<Slot<Body, 0>>, 0>;
 
 /// The bytes of one message, erased when dropped.
+#[derive(Clone)]
 struct Body(Vec<u8>);
 
 impl Drop for Body {

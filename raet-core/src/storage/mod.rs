@@ -165,7 +165,7 @@ pub trait Backing<T>: Sized {
 /// The caller hashes (with a [`KeyedHash`], so that nobody outside can choose collisions) and
 /// decides equality, so the pairs are all that is stored. A pair inserted twice is held twice.
 /// There is no iteration: an order that depends on hashes would leak into what the engine does.
-pub trait Index: Sized {
+pub trait Index: Clone {
     /// An empty index that can hold `limit` pairs.
     ///
     /// # Errors
@@ -206,7 +206,7 @@ pub trait Index: Sized {
 ///
 /// A body is zero-filled when taken, and its bytes are erased when it is given back and when the
 /// whole is dropped.
-pub trait Bodies: Sized {
+pub trait Bodies: Clone {
     /// Room for bodies within these limits.
     ///
     /// # Errors
@@ -312,6 +312,18 @@ impl core::fmt::Display for BeyondCapacity {
 }
 
 impl core::error::Error for BeyondCapacity {}
+
+/// The same records, with the same limit and as much room.
+fn copy<T: Clone, B: Backing<T>>(from: &B) -> B {
+    // It has that limit, so its kind can; and what pushes fewer records than the limit is refused
+    // by an allocator alone, as `Clone` is everywhere.
+    let mut to = B::with_limit(from.limit()).expect("a limit that its kind can hold");
+    for at in 0..from.len() {
+        let pushed = from.get(at).is_some_and(|r| to.push(r.clone()).is_ok());
+        assert!(pushed, "the allocator refuses a copy");
+    }
+    to
+}
 
 /// A slot's number as an index; one that cannot be an index becomes one that is never in bounds.
 fn index(slot: u32) -> usize {

@@ -1,6 +1,7 @@
 //! Records that come and go, named by handles that go stale, in lists threaded through them.
 
-use super::{Backing, BeyondCapacity, index};
+use super::{Backing, BeyondCapacity, copy, index};
+use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 
 /// The end of a list, of the free list too. Above every slot ([`MAX_LIMIT`](super::MAX_LIMIT)).
@@ -29,14 +30,14 @@ impl Handle {
 
 /// What a [`Table`] asks its [`Backing`] to hold: a value or the room for one, and its place in
 /// each of `LISTS` lists.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct Slot<T, const LISTS: usize> {
     generation: u32,
     content: Content<T>,
     links: [Link; LISTS],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 enum Content<T> {
     /// `next` is the slot that became free before this one.
     Free {
@@ -45,7 +46,7 @@ enum Content<T> {
     Held(T),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash, Debug)]
 struct Link {
     prev: u32,
     next: u32,
@@ -62,7 +63,7 @@ impl Link {
 /// it, and goes with one [`Table`].
 ///
 /// `L` says which of the table's links it runs through: a slot is in at most one list of each `L`.
-#[derive(Debug)]
+#[derive(Clone, Hash, Debug)]
 pub struct List<const L: usize> {
     head: u32,
     tail: u32,
@@ -277,6 +278,29 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
 
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot<T, LISTS>> {
         self.slots.get_mut(index(slot))
+    }
+}
+
+impl<T: Clone, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Clone for Table<T, B, LISTS> {
+    /// Every handle and list of the original names the same in the copy.
+    ///
+    /// # Panics
+    ///
+    /// When the allocator refuses.
+    fn clone(&self) -> Self {
+        Self {
+            slots: copy(&self.slots),
+            free: self.free,
+            len: self.len,
+            values: PhantomData,
+        }
+    }
+}
+
+impl<T: Hash, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Hash for Table<T, B, LISTS> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (0..self.slots.len()).for_each(|at| self.slots.get(at).hash(state));
+        self.free.hash(state);
     }
 }
 

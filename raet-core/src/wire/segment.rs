@@ -11,7 +11,7 @@ pub const MAX_SEGMENTS: u32 = 65_535;
 pub const MAX_COAT: usize = 67_107_840;
 
 /// How a coat is cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Plan {
     /// The number of packets (`sc`), at least 1.
     pub count: u32,
@@ -87,7 +87,7 @@ pub fn plan(head: &Head, coat_len: usize, packet_max: usize) -> Result<Plan, Too
 
 /// What the segments of one arriving message must look like: all but the last of one length, which
 /// may be any, and which the first to arrive settles.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Shape {
     coat_len: u32,
     count: u32,

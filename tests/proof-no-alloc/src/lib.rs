@@ -1,4 +1,5 @@
-//! A firmware's worth of nothing: the engine with no std and no allocator under it.
+//! A firmware's worth of nothing: the engine, and the drivers for small boards with the network stacks under
+//! them, with no std and no allocator.
 //!
 //! A static library is linked in full, so it cannot be built unless what it uses is all there. std anywhere
 //! in it would bring a second panic handler, alloc would ask for a global allocator, and the build fails.
@@ -13,14 +14,20 @@ use core::net::SocketAddr;
 
 use raet_core::config::Config;
 use raet_core::crypto::{NaclSuite, Secrets};
+use raet_core::keep::compact::{MAX_LEN, Tag, decode, encode};
 use raet_core::storage::{Fixed, Storage};
 use raet_core::time::Instant;
 use raet_core::wire::name;
 use raet_core::{RoadStack, SendOptions};
+use raet_embedded::{Memory, embassy, smoltcp};
 
 /// Two remotes, four messages each way, 8 KiB for their bodies: the one line in which a firmware
 /// says its sizes.
 type Sizes = Fixed<2, 4, 8192>;
+
+/// What a board lends it. To name them is enough: a crate is linked in full.
+pub static MEMORY: usize =
+    Memory::<Sizes>::RAM + smoltcp::Buffers::<1>::RAM + embassy::Buffers::<1>::RAM;
 
 /// Uses the whole engine, so that it is compiled as a firmware would compile it.
 pub fn use_the_engine(micros: u64, from: SocketAddr, datagram: &mut [u8]) -> usize {
@@ -38,8 +45,12 @@ pub fn use_the_engine(micros: u64, from: SocketAddr, datagram: &mut [u8]) -> usi
             let _ = stack.cancel(now, message);
         }
     }
+    let (tag, mut room) = (Tag::of("node", &stack.public_keys()), [0; MAX_LEN]);
     while let Some(record) = stack.poll_record() {
-        stack.handle_stored(now, &record);
+        let bytes = encode(tag, &record, &mut room);
+        if bytes.is_some_and(|bytes| decode(tag, bytes).is_ok()) {
+            stack.handle_stored(now, &record);
+        }
     }
     while stack.poll_event().is_some() {}
     let taken = stack

@@ -66,6 +66,8 @@ enum Roughness {
     Calm,
     /// Faults drawn anew for each seed.
     Swarm,
+    /// Attackers drawn anew for each seed.
+    Hostile,
 }
 
 impl Roughness {
@@ -73,6 +75,7 @@ impl Roughness {
         match self {
             Self::Calm => Profile::Calm,
             Self::Swarm => Profile::Swarm,
+            Self::Hostile => Profile::Hostile,
         }
     }
 }

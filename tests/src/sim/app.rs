@@ -5,15 +5,39 @@ use std::time::Duration;
 
 use raet_core::SendOptions;
 use raet_core::config::Presence;
+use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::error::SendError;
 use raet_core::keep::Status;
-use raet_core::road::RemoteInfo;
+use raet_core::road::{RemoteInfo, RoleInfo};
 
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
-use super::plan::S;
+use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
+use crate::suite::Weak;
+
+/// The token of a message to an attacker.
+pub(super) const TO_ATTACKER: u64 = u64::MAX;
+
+/// What is sent to an attacker, who may turn out to be somebody else.
+const NOTHING: u8 = 0xAA;
+
+/// Whether this was meant for an attacker.
+pub(super) fn to_attacker(body: &[u8]) -> bool {
+    !body.is_empty() && body.iter().all(|byte| *byte == NOTHING)
+}
+
+/// The keys that a person sees when somebody known shows them: an attacker's are not taken for them.
+fn seen(plan: &Plan, role: &RoleInfo) -> Option<PublicKeys> {
+    let owner = plan.hosts.iter().position(|host| role.name == host.name)?;
+    let secrets = super::host::secrets(owner);
+    Some(if plan.real {
+        secrets.public_keys(&NaclSuite::new(&[0; 32]))
+    } else {
+        secrets.public_keys(&Weak::new(&[0; 32]))
+    })
+}
 
 impl Simulation {
     /// A host's application calls everyone that it wants to reach.
@@ -56,6 +80,11 @@ impl Simulation {
         };
         let time = self.hosts[n].time(self.now, self.plan.back);
         let deed = self.hosts[n].rng.below(100);
+        // Under siege it does nothing that would end a session or begin one anew.
+        let deed = match deed {
+            82..94 if self.plan.menace.siege => 0,
+            deed => deed,
+        };
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
             return Ok(());
@@ -84,11 +113,13 @@ impl Simulation {
     }
 
     fn some_remote(&mut self, n: usize) -> Option<RemoteInfo> {
-        let host = &mut self.hosts[n];
-        let mut remotes = host.engine.as_ref()?.get().remotes();
+        let mut remotes = self.hosts[n].engine.as_ref()?.get().remotes();
+        // Under siege it does nothing about strangers that would make another of somebody known.
+        remotes.retain(|r| !self.plan.menace.siege || self.whom(n, r).is_some());
         if remotes.is_empty() {
             return None;
         }
+        let host = &mut self.hosts[n];
         let which = host.rng.below(remotes.len());
         Some(remotes.swap_remove(which))
     }
@@ -110,7 +141,9 @@ impl Simulation {
             1 => Status::Pending,
             _ => Status::Accepted,
         };
-        let _ = engine.call(|e| e.judge_role(time, &role.name, status));
+        let keys = seen(&self.plan, &role);
+        let keys = keys.as_ref().filter(|_| status == Status::Accepted);
+        let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
         self.trust_role(n, &role.name);
     }
 
@@ -159,6 +192,11 @@ impl Simulation {
             // Never fits.
             _ => host.plan.limits.message + 1 + rng.below(9),
         };
+        if self.whom(n, remote).is_none() {
+            self.send_to_attacker(n, remote, len);
+            return Ok(());
+        }
+        let host = &mut self.hosts[n];
         let too_long = len > host.plan.limits.message;
         let len = if too_long { len } else { len.min(longest) };
         let wait = host.rng.percent(15).then(|| host.rng.bits() % (8 * S));
@@ -174,6 +212,53 @@ impl Simulation {
         }
     }
 
+    /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
+    /// be at its address.
+    pub(super) fn whom(&self, n: usize, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        let named = remote.name.is_empty() || *remote.name == *self.name(host);
+        (named && self.is_known(n, remote, host)).then_some(host)
+    }
+
+    /// Whether more is known to host `n` of a remote than what anyone can claim, where anyone does: it
+    /// called it, or it has proven itself.
+    fn is_known(&self, n: usize, remote: &RemoteInfo, host: usize) -> bool {
+        let called = self.plan.hosts[n].connects.contains(&host);
+        !self.plan.menace.is_there() || remote.proven || called
+    }
+
+    /// Whether somebody has proven to host `n` to be `whom`.
+    fn has_proven(&self, n: usize, whom: usize) -> bool {
+        let engine = self.hosts[n].engine.as_ref();
+        let remotes = engine.map_or(Vec::new(), |e| e.get().remotes());
+        remotes
+            .iter()
+            .any(|r| r.proven && self.keyholder(r) == Some(whom))
+    }
+
+    /// The host that is at a remote's address, if its role is the host's.
+    pub(super) fn keyholder(&self, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        let role = self.plan.hosts[host].role;
+        (*remote.role == *self.name(role)).then_some(host)
+    }
+
+    /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
+    fn send_to_attacker(&mut self, n: usize, remote: &RemoteInfo, len: usize) {
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        host.trusted.insert(remote.address);
+        let options = SendOptions {
+            token: TO_ATTACKER,
+            deadline: Some(host.deadline(2 * S)),
+            ..SendOptions::default()
+        };
+        if let Some(engine) = &mut host.engine {
+            // Full is an answer, too.
+            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
+        }
+    }
+
     /// Sends a message of so many bytes, which is given up after `wait`.
     fn send(
         &mut self,
@@ -183,7 +268,7 @@ impl Simulation {
         wait: Option<u64>,
         once: bool,
     ) -> Result<(), SendError> {
-        let Some(to) = self.book.owner(remote.address) else {
+        let Some(to) = self.whom(n, remote) else {
             return Ok(());
         };
         let number = self.ledger.sent.len();
@@ -236,12 +321,17 @@ impl Simulation {
         let Some(engine) = &mut host.engine else {
             return;
         };
-        let mut roles = engine.get().roles();
-        roles.retain(|role| role.status != Status::Accepted);
-        for role in &roles {
-            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted));
+        let mut roles: Vec<_> = (engine.get().roles().into_iter())
+            .map(|role| (seen(&self.plan, &role), role))
+            .collect();
+        roles.retain(|(keys, role)| {
+            role.status != Status::Accepted || keys.is_some_and(|keys| keys != role.keys)
+        });
+        for (keys, role) in &roles {
+            let keys = keys.as_ref();
+            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
         }
-        for role in &roles {
+        for (_, role) in &roles {
             self.trust_role(n, &role.name);
         }
         if just_now {
@@ -259,7 +349,18 @@ impl Simulation {
     /// What is not in order yet; `None`: all is.
     pub(super) fn missing(&self) -> Option<String> {
         let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
-        if let Some((number, sent)) = self.ledger.open(|n| lives[n]).next() {
+        // What was sent to somebody at an address may be for whoever claimed to be there before.
+        let honest = |sent: &Sent| {
+            let remote = self.hosts[sent.from].engine.as_ref();
+            let remote = remote.and_then(|e| e.get().remote(sent.remote));
+            // Nor is it owed where its receiver is known by another remote by now.
+            remote.is_none_or(|r| {
+                self.whom(sent.from, &r) == Some(sent.to)
+                    && (r.proven || !self.has_proven(sent.from, sent.to))
+            })
+        };
+        let mut open = self.ledger.open(|n| lives[n]);
+        if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {
             let (from, to) = (self.name(sent.from), self.name(sent.to));
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
@@ -276,13 +377,15 @@ impl Simulation {
                 return Some(format!("{} has records to be stored", self.name(n)));
             }
             for to in &self.plan.hosts[n].connects {
-                let up = |of: usize, name: &str| {
+                let up = |of: usize, whom: usize| {
                     let engine = self.hosts[of].engine.as_ref()?.get();
-                    engine.remote(engine.find(name)?)
+                    let named = engine.find(self.name(whom));
+                    let named = named.and_then(|id| engine.remote(id));
+                    let mut all = engine.remotes().into_iter();
+                    all.find(|r| r.allowed && self.keyholder(r) == Some(whom))
+                        .or(named)
                 };
-                let here = engine.get().find(self.name(*to));
-                let here = here.and_then(|id| engine.get().remote(id));
-                let there = up(*to, self.name(n));
+                let (here, there) = (up(n, *to), up(*to, n));
                 let both = [&here, &there];
                 if !both.iter().all(|r| r.as_ref().is_some_and(|r| r.allowed)) {
                     return Some(format!(

@@ -3,6 +3,15 @@
 use std::net::SocketAddr;
 
 use super::scene::Rng;
+use crate::puppet::Puppet;
+use crate::suite::Weak;
+
+mod gang;
+mod insider;
+mod off_path;
+mod on_path;
+
+pub use gang::Gang;
 
 /// What an attacker on the path does with a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,8 +41,48 @@ pub trait Attacker {
     fn acts(&mut self, attack: &mut Attack<'_>);
 }
 
-/// A datagram to come: when, from where, to where, and its bytes.
-type Planned = (u64, SocketAddr, SocketAddr, Vec<u8>);
+/// What an attacker can do, and so what it must not be able to change.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Power {
+    /// It sees nothing, sends from any address, and knows what is public.
+    OffPath,
+    /// It sees every datagram, and can stop, delay, change and repeat it.
+    OnPath,
+    /// The peer of this number: it has joined with keys of its own.
+    Insider(u32),
+}
+
+impl Power {
+    /// The name that it bears as an estate, if it is one.
+    pub fn name(self) -> Option<String> {
+        match self {
+            Self::Insider(number) => Some(Puppet::<Weak>::name_of(number)),
+            Self::OffPath | Self::OnPath => None,
+        }
+    }
+}
+
+/// Who sent a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The host of this number.
+    Host(usize),
+    /// An attacker of this power.
+    Attacker(Power),
+}
+
+impl Source {
+    /// The host that sent it, if one did.
+    pub fn host(self) -> Option<usize> {
+        match self {
+            Self::Host(n) => Some(n),
+            Self::Attacker(_) => None,
+        }
+    }
+}
+
+/// A datagram to come: when, whose, from where, to where, and its bytes.
+type Planned = (u64, Power, SocketAddr, SocketAddr, Vec<u8>);
 
 /// What an attacker can do now.
 pub struct Attack<'a> {
@@ -45,6 +94,8 @@ pub struct Attack<'a> {
     pub rng: &'a mut Rng,
     /// Where each host is.
     pub addresses: &'a [SocketAddr],
+    /// Whose turn it is.
+    power: Power,
     datagrams: Vec<Planned>,
     next: Option<u64>,
 }
@@ -56,6 +107,7 @@ impl<'a> Attack<'a> {
             over,
             rng,
             addresses,
+            power: Power::OnPath,
             datagrams: Vec::new(),
             next: None,
         }
@@ -64,7 +116,8 @@ impl<'a> Attack<'a> {
     /// Sends a datagram that arrives after so many microseconds; it can claim to come from anywhere.
     pub fn inject(&mut self, after: u64, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         if !self.over {
-            self.datagrams.push((self.now + after, from, to, bytes));
+            let planned = (self.now + after, self.power, from, to, bytes);
+            self.datagrams.push(planned);
         }
     }
 

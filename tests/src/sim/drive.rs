@@ -3,7 +3,9 @@
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::Record;
 
+use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
+use super::guard::Guard;
 use super::law::{self, Law, Rule};
 use super::plan::Fault;
 use super::simulation::{Happening, Simulation};
@@ -46,8 +48,8 @@ impl Simulation {
         if self.hosts[n].is_stalled(self.now) {
             return Ok(());
         }
-        while let Some((left, host, from, bytes)) = self.hosts[n].socket.pop_front() {
-            self.hand_over(n, left, host, from, bytes)?;
+        while let Some((left, source, from, bytes)) = self.hosts[n].socket.pop_front() {
+            self.hand_over(n, left, source, from, bytes)?;
         }
         self.wake(n)
     }
@@ -220,6 +222,10 @@ impl Simulation {
 
     fn told(&mut self, n: usize, event: &Event) -> Law {
         match event {
+            // What was sent to an attacker may end in any way.
+            Event::Message {
+                token: TO_ATTACKER, ..
+            } => Ok(()),
             Event::Message {
                 token,
                 outcome,
@@ -238,7 +244,10 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.book.owner(i.address));
+                let whom = info.and_then(|i| self.whom(n, &i));
+                if self.plan.menace.siege {
+                    self.guard.besieged(self.now, n, whom, *what)?;
+                }
                 match (what, whom) {
                     (RemoteEvent::Allowed, Some(whom)) => {
                         self.report.sessions += 1;
@@ -280,7 +289,16 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            // A name is a claim; the keys of a role are what is proven.
+            let remote = host
+                .engine
+                .as_ref()
+                .and_then(|e| e.get().remote(taken.remote));
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
+            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
+            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
+                continue;
+            }
             let told = (&taken.name, &taken.body);
             self.tape.hash_told(self.now, n, true, &told);
             self.tape.line(self.now, || What::Told {

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use raet_core::config::{Config, Presence};
-use raet_core::crypto::{Crypto, NaclSuite};
+use raet_core::crypto::{Crypto, NaclSuite, PublicKeys};
 use raet_core::error::{ConnectError, Gone, JudgeError, SendError, SetupError};
 use raet_core::event::Event;
 use raet_core::keep::{Record, Status};
@@ -61,7 +61,13 @@ pub trait Engine {
         body: &[u8],
     ) -> Result<MessageId, SendError>;
     fn cancel(&mut self, now: Instant, message: MessageId) -> Result<(), Gone>;
-    fn judge_role(&mut self, now: Instant, role: &str, status: Status) -> Result<(), JudgeError>;
+    fn judge_role(
+        &mut self,
+        now: Instant,
+        role: &str,
+        status: Status,
+        keys: Option<&PublicKeys>,
+    ) -> Result<(), JudgeError>;
     fn set_presence(&mut self, now: Instant, presence: Option<Presence>);
     fn remotes(&self) -> Vec<RemoteInfo>;
     fn remote(&self, remote: RemoteId) -> Option<RemoteInfo>;
@@ -155,8 +161,14 @@ impl<S: Storage, C: Crypto> Engine for RoadStack<S, C> {
         self.cancel(now, message)
     }
 
-    fn judge_role(&mut self, now: Instant, role: &str, status: Status) -> Result<(), JudgeError> {
-        self.judge_role(now, role, status, None)
+    fn judge_role(
+        &mut self,
+        now: Instant,
+        role: &str,
+        status: Status,
+        keys: Option<&PublicKeys>,
+    ) -> Result<(), JudgeError> {
+        self.judge_role(now, role, status, keys)
     }
 
     fn set_presence(&mut self, now: Instant, presence: Option<Presence>) {

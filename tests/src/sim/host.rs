@@ -11,6 +11,7 @@ use raet_core::error::SetupError;
 use raet_core::keep::{MemoryKeep, Place};
 use raet_core::time::Instant;
 
+use super::attack::Source;
 use super::engine::{Meter, Metered, Setup};
 use super::plan::{HostPlan, Plan};
 use super::scene::{Rng, name};
@@ -59,7 +60,7 @@ pub(super) struct Host {
     whim: u64,
     /// Records that are on their way to the keep.
     pub(super) unstored: u32,
-    pub(super) socket: VecDeque<(u64, Option<usize>, SocketAddr, Vec<u8>)>,
+    pub(super) socket: VecDeque<(u64, Source, SocketAddr, Vec<u8>)>,
     pub(super) stalled_until: u64,
     pub(super) blocked_until: u64,
     pub(super) deaf_until: u64,

@@ -103,12 +103,12 @@ pub(super) type Law = Result<(), (Rule, String)>;
 /// What is remembered of all datagrams and seals of a world.
 #[derive(Default)]
 pub(super) struct Laws {
-    /// By sender and receiver: the newest session id, and the life of the sender that used it.
-    sessions: HashMap<(usize, usize), (u32, u32)>,
-    /// By sender, receiver, session and transaction: its kind.
-    transactions: HashMap<(usize, usize, u32, u32), TransactionKind>,
+    /// By sender and its uid for the receiver: the newest session id, and the life of the sender that used it.
+    sessions: HashMap<(usize, u32), (u32, u32)>,
+    /// By sender, uid, session and transaction: its kind.
+    transactions: HashMap<(usize, u32, u32, u32), TransactionKind>,
     /// And by segment or kind of packet: a hash of what was in it.
-    contents: HashMap<(usize, usize, u32, u32, u32), u64>,
+    contents: HashMap<(usize, u32, u32, u32, u32), u64>,
     seals: HashSet<[u8; 32]>,
     /// By host and address: bytes that came from and went to it while it was not proven there.
     traffic: BTreeMap<(usize, SocketAddr), (u64, u64)>,
@@ -121,19 +121,16 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 impl Laws {
-    /// A host sends this to another, or to an address of it.
-    pub(super) fn sent(
-        &mut self,
-        from: usize,
-        life: u32,
-        to: usize,
-        head: &Head,
-        bytes: &[u8],
-    ) -> Law {
+    /// A host sends this to another, or to an address of it. A remote is known by the uid that the
+    /// host gave it: at one address there may be several, if strangers claim to be there.
+    pub(super) fn sent(&mut self, from: usize, life: u32, head: &Head, bytes: &[u8]) -> Law {
         let correspondent = head.flags.contains(Flags::CORRESPONDENT);
-        if correspondent || head.transaction == TransactionKind::Join {
+        // A nack may answer what a peer claims to be ours.
+        let nack = head.packet == PacketKind::Nack;
+        if correspondent || nack || head.transaction == TransactionKind::Join {
             return Ok(());
         }
+        let to = head.source;
         let (si, ti) = (head.session, head.transaction_id);
         match self.transactions.entry((from, to, si, ti)) {
             Entry::Occupied(known) if *known.get() != head.transaction => {

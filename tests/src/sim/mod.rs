@@ -50,6 +50,7 @@ mod app;
 pub mod attack;
 mod drive;
 pub mod engine;
+mod guard;
 mod host;
 mod incident;
 pub mod law;

@@ -21,6 +21,8 @@ pub enum Profile {
     Calm,
     /// Faults drawn anew for each seed.
     Swarm,
+    /// Attackers drawn anew for each seed, in calm and in rough weather.
+    Hostile,
 }
 
 macro_rules! faults {
@@ -152,6 +154,7 @@ impl Profile {
         match self {
             Self::Calm => "calm",
             Self::Swarm => "swarm",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -171,6 +174,42 @@ pub enum Incident {
     Rebind(usize),
     /// An application takes nothing for so long.
     Deaf(usize, u64),
+}
+
+/// Who means ill.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Menace {
+    /// Somebody off the path, and the mean time between two of its deeds.
+    pub off_path: Option<u64>,
+    /// Somebody on every path, likewise.
+    pub on_path: Option<u64>,
+    /// How many peers join and keep to no rule.
+    pub insiders: u32,
+    /// Nothing else goes wrong: an attacker off the path alone must cost nobody anything.
+    pub siege: bool,
+}
+
+impl Menace {
+    /// Whether anybody does.
+    pub(super) fn is_there(&self) -> bool {
+        self.off_path.is_some() || self.on_path.is_some() || self.insiders > 0
+    }
+
+    fn draw(rng: &mut Rng, rough: bool) -> Self {
+        let which = 1 + rng.below(7);
+        let mut pace = |bit| (which & bit != 0).then(|| MS * (5 + rng.bits() % 200));
+        let (off_path, on_path) = (pace(1), pace(2));
+        Self {
+            off_path,
+            on_path,
+            insiders: if which & 4 != 0 {
+                1 + rng.below(3) as u32
+            } else {
+                0
+            },
+            siege: which == 1 && !rough,
+        }
+    }
 }
 
 /// A seed, spelt out.
@@ -194,6 +233,8 @@ pub struct Plan {
     pub grace: u64,
     /// Clocks are read out of order now and then.
     pub back: bool,
+    /// Who means ill.
+    pub menace: Menace,
 }
 
 const NAMES: [&str; 6] = ["main", "alpha", "bravo", "carol", "delta", "echo"];
@@ -216,8 +257,7 @@ struct Strength {
 }
 
 impl Strength {
-    fn draw(rng: &mut Rng, profile: Profile) -> Self {
-        let rough = profile == Profile::Swarm;
+    fn draw(rng: &mut Rng, rough: bool) -> Self {
         let mut some = |most: u64| match rng.below(2) {
             1 if rough => 1 + rng.bits() % most,
             _ => 0,
@@ -258,7 +298,16 @@ impl Plan {
     /// What `seed` means.
     pub fn draw(seed: u64, profile: Profile) -> Self {
         let mut rng = Rng::new(seed ^ 0x5EED);
-        let strength = Strength::draw(&mut rng, profile);
+        let rough = match profile {
+            Profile::Calm => false,
+            Profile::Swarm => true,
+            Profile::Hostile => rng.percent(50),
+        };
+        let menace = match profile {
+            Profile::Hostile => Menace::draw(&mut rng, rough),
+            Profile::Calm | Profile::Swarm => Menace::default(),
+        };
+        let strength = Strength::draw(&mut rng, rough);
         let count = 2 + rng.below(3).min(rng.below(4));
         let storm = S * (5 + rng.bits() % 30);
         // What cannot be found again on an immutable road is not asked of one.
@@ -293,6 +342,7 @@ impl Plan {
             storm,
             grace: 3 * retry + 120 * S,
             back: strength.back,
+            menace,
         }
     }
 

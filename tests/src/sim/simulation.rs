@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 
 use raet_core::keep::Record;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::wire::{Head, TransactionKind};
+use raet_core::wire::{Head, PacketKind, TransactionKind};
 
-use super::attack::{Attack, Attacker, Pass};
+use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
+use super::guard::Guard;
 use super::host::Host;
 use super::law::{Law, Laws, Rule, Violation};
 use super::report::Report;
@@ -34,9 +35,8 @@ pub struct Options {
 
 /// What is going to happen.
 pub(super) enum Happening {
-    /// A datagram arrives: when it left, from which host (`None`: an attacker), and between which
-    /// addresses.
-    Arrival(u64, Option<usize>, SocketAddr, SocketAddr, Vec<u8>),
+    /// A datagram arrives: when it left, whose it is, and between which addresses.
+    Arrival(u64, Source, SocketAddr, SocketAddr, Vec<u8>),
     /// A host has a deadline.
     Wake(usize),
     /// An application does something.
@@ -72,6 +72,7 @@ pub struct Simulation {
     pub(super) healed: bool,
     pub(super) whims: Option<Rng>,
     attacker: Option<Box<dyn Attacker>>,
+    pub(super) guard: Guard,
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
@@ -109,7 +110,8 @@ impl Simulation {
             report: Report::default(),
             healed: false,
             whims: options.restless.map(Rng::new),
-            attacker: None,
+            attacker: Gang::of(&plan).map(|gang| Box::new(gang) as Box<dyn Attacker>),
+            guard: Guard::default(),
             attack_rng: Rng::new(rng.bits()),
             queue: BTreeMap::new(),
             scheduled: 0,
@@ -206,8 +208,8 @@ impl Simulation {
 
     fn happen(&mut self, what: Happening) -> Law {
         match what {
-            Happening::Arrival(left, host, from, to, bytes) => {
-                self.arrive(left, host, from, to, bytes)
+            Happening::Arrival(left, source, from, to, bytes) => {
+                self.arrive(left, source, from, to, bytes)
             }
             Happening::Wake(n) => {
                 let due = self.hosts[n].wake == Some(self.now);
@@ -239,7 +241,7 @@ impl Simulation {
     fn arrive(
         &mut self,
         left: u64,
-        host: Option<usize>,
+        source: Source,
         from: SocketAddr,
         to: SocketAddr,
         bytes: Vec<u8>,
@@ -252,17 +254,17 @@ impl Simulation {
         let receiver = &mut self.hosts[n];
         if receiver.engine.is_some() && receiver.is_stalled(now) {
             if receiver.socket.len() < receiver.plan.socket {
-                receiver.socket.push_back((left, host, from, bytes));
+                receiver.socket.push_back((left, source, from, bytes));
                 return Ok(());
             }
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
-            self.hand_over(n, left, host, from, bytes)?;
+            self.hand_over(n, left, source, from, bytes)?;
             return self.drive(n);
         }
         self.tape.line(now, || What::Arrived {
             left,
-            from: host,
+            from: source.host(),
             to: n,
             head: head(&bytes),
             len: bytes.len(),
@@ -276,7 +278,7 @@ impl Simulation {
         &mut self,
         n: usize,
         left: u64,
-        host: Option<usize>,
+        source: Source,
         from: SocketAddr,
         mut bytes: Vec<u8>,
     ) -> Law {
@@ -292,9 +294,19 @@ impl Simulation {
         if !trusted {
             self.laws.heard(n, from, len);
         }
+        let life = receiver.life;
+        let watch = self.guard.watch(
+            (n, life),
+            receiver.plan.trust,
+            source,
+            from,
+            &bytes,
+            engine.get(),
+        );
         let before = receiver.counts.curve();
         let verdict = engine.call(|e| e.handle_datagram(time, from, &mut bytes));
         let curves = receiver.counts.curve() - before;
+        let right = self.guard.judge(watch, verdict, engine.get());
         if !trusted && engine.get().proven_at(from) {
             receiver.trusted.insert(from);
             self.laws.proven(n, from);
@@ -305,7 +317,7 @@ impl Simulation {
             Verdict::Repeated => "repeated",
             Verdict::Dropped(reason) => Reason::as_str(reason),
         };
-        let of = if host.is_some() {
+        let of = if source.host().is_some() {
             &mut self.report.verdicts
         } else {
             &mut self.report.attacks
@@ -313,7 +325,7 @@ impl Simulation {
         *of.entry(word).or_default() += 1;
         self.tape.line(now, || What::Arrived {
             left,
-            from: host,
+            from: source.host(),
             to: n,
             head: said,
             len,
@@ -323,6 +335,7 @@ impl Simulation {
             let what = format!("a datagram of {len} bytes cost {curves} curve operations");
             return Err((Rule::Curves, what));
         }
+        right?;
         self.drain_seals()
     }
 
@@ -349,8 +362,8 @@ impl Simulation {
         self.tape
             .hash_sent(now, n, whose.unwrap_or(usize::MAX - 2), bytes);
         let said = head(bytes);
-        if let (Some(whose), Some(said)) = (whose, &said) {
-            self.laws.sent(n, life, whose, said, bytes)?;
+        if let (Some(_), Some(said)) = (whose, &said) {
+            self.laws.sent(n, life, said, bytes)?;
         }
         if let Some(said) = said
             && said.transaction != TransactionKind::Alive
@@ -359,9 +372,15 @@ impl Simulation {
         }
         let engine = self.hosts[n].engine.as_ref();
         // What its application has to say it may say, wherever its peer claims to be.
-        if !trusted && !engine.is_some_and(|e| e.get().has_messages_for(to)) {
+        let asked = engine.is_some_and(|e| e.get().has_messages_for(to));
+        // A claim about somebody proven is tried over the way that it names (H4).
+        let hello = said.is_some_and(|head| head.packet == PacketKind::Hello);
+        if asked {
+            self.hosts[n].trusted.insert(to);
+        } else if !trusted && !hello {
             self.laws.told(n, to, bytes.len())?;
         }
+        self.guard.sent(from, whose, bytes);
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {
@@ -380,7 +399,7 @@ impl Simulation {
         }
         let copies = fate.copies.len();
         for copy in fate.copies {
-            let arrival = Happening::Arrival(now, Some(n), from, to, copy.bytes);
+            let arrival = Happening::Arrival(now, Source::Host(n), from, to, copy.bytes);
             self.at(now + copy.delay, arrival);
         }
         self.tape.line(now, || What::Sent {
@@ -427,8 +446,9 @@ impl Simulation {
         what(&mut *attacker, &mut attack);
         let (datagrams, next) = attack.done();
         self.attacker = Some(attacker);
-        for (at, from, to, bytes) in datagrams {
-            self.at(at, Happening::Arrival(self.now, None, from, to, bytes));
+        for (at, power, from, to, bytes) in datagrams {
+            let source = Source::Attacker(power);
+            self.at(at, Happening::Arrival(self.now, source, from, to, bytes));
         }
         if let Some(next) = next {
             self.at(next, Happening::Attack);

@@ -137,6 +137,106 @@ both! {
         }
     }
 
+    fn a_stranger_does_not_keep_a_name_from_its_owner<S>() {
+        for asked in [false, true] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("main", 1), ("other", 2)] {
+                let mut config = config(text, n);
+                config.main = true;
+                world.add(config);
+            }
+            // All that it says is public, but for where it is.
+            let claim = Claim { role: "main", ..stranger("main", 1, 1) };
+            inject(&mut world, 1, address(5), &claim.request());
+            if asked {
+                // The host of other has begun something with it.
+                let now = world.now;
+                world.estates[1].stack.add_remote(now, address(5), 0).unwrap();
+            }
+            let main = world.connect(1, 0);
+            world.run(ms(5000));
+            let held = world.estates[1].stack.remote(main).unwrap();
+            assert!(held.allowed && held.name == "main", "{held:?}");
+        }
+    }
+
+    fn a_strangers_claim_binds_nobody_on_an_immutable_road<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.mutable = false;
+        world.add(main);
+        world.add(config("other", 2));
+        let claim = Claim { role: "other", ..stranger("other", 2, 1) };
+        inject(&mut world, 0, address(5), &claim.request());
+        let main = world.connect(1, 0);
+        world.run(ms(5000));
+        assert!(world.estates[1].stack.remote(main).unwrap().allowed);
+    }
+
+    fn a_second_remote_of_a_peer_goes_on_above_the_first<S>() {
+        let mut world = World::<S>::new();
+        for (text, n) in [("main", 1), ("other", 2)] {
+            let mut config = config(text, n);
+            config.main = true;
+            world.add(config);
+        }
+        let first = world.connect(1, 0);
+        world.run(ms(1000));
+        // A stranger claims to be where main is; then the host begins anew with whoever is there.
+        inject(&mut world, 1, address(0), &stranger("guest", 9, 1).request());
+        let now = world.now;
+        world.estates[1].stack.forget(now, first).unwrap();
+        let second = world.connect(1, 0);
+        world.run(ms(10_000));
+        let held = world.estates[1].stack.remote(second).unwrap();
+        assert!(held.allowed && held.name == "main", "{held:?}");
+    }
+
+    fn whom_the_host_asked_for_is_where_it_asked<S>() {
+        let mut world = World::<S>::new();
+        for (text, n) in [("main", 1), ("other", 2)] {
+            let mut config = config(text, n);
+            config.main = true;
+            world.add(config);
+        }
+        let main = world.connect(1, 0);
+        world.lose = std::boxed::Box::new(|p| p.kind().0 == TransactionKind::Allow);
+        world.run(ms(1000));
+        let held = |world: &World<S>| world.estates[1].stack.remote(main).unwrap();
+        assert!(held(&world).name == "main" && !held(&world).proven);
+        // What the host has to say to main would go wherever a stranger says that main is.
+        let claim = Claim { role: "main", ..stranger("main", 1, 1) };
+        inject(&mut world, 1, address(5), &claim.request());
+        assert_eq!(held(&world).address, address(0));
+    }
+
+    fn a_repeated_ack_measures_nothing<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 2;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(1000));
+        world.send(1, main, 1, &[7; 3500]);
+        let mut repeated = 0;
+        for _ in 0..40 {
+            world.run(ms(1));
+            let acks = recorded(&world, 0, TransactionKind::Message, PacketKind::Ack);
+            let Some(first) = acks.first() else { continue };
+            let trip = |world: &World<S>| world.estates[1].stack.remote(main).unwrap().round_trip;
+            let before = trip(&world);
+            // The first time it is no repeat.
+            world.deliver(first.clone());
+            assert!(repeated == 0 || trip(&world) == before, "{before:?}, {:?}", trip(&world));
+            repeated += 1;
+        }
+        assert!(repeated > 10, "{repeated}");
+    }
+
     fn a_forged_join_does_not_stop_the_way_back_to_a_peer<S>() {
         // Main wants a session with other, which is down; a stranger claims to be other, just before
         // main would try again.

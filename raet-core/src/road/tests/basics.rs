@@ -4,9 +4,11 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, lossy};
+use super::world::{World, address, config, lossy};
 use crate::event::{Outcome, RemoteEvent};
+use crate::keep::{EstateRecord, Record};
 use crate::time::Duration;
+use crate::wire::{PacketKind, TransactionKind};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -40,6 +42,69 @@ both! {
         world.run(secs(1));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
         assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn who_reaches_for_us_is_who_we_reach_for<S>() {
+        // Both are refused or unheard once; then the peer's join comes while ours waits to be tried again.
+        for mutable in [true, false] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("alpha", 1), ("beta", 2)] {
+                let mut config = config(text, n);
+                (config.main, config.mutable) = (true, mutable);
+                world.add(config);
+            }
+            let mut first = true;
+            world.lose = std::boxed::Box::new(move |p| {
+                p.from == address(0) && p.kind().1 == PacketKind::Request && core::mem::take(&mut first)
+            });
+            let [alpha, beta] = [world.connect(1, 0), world.connect(0, 1)];
+            world.run(secs(20));
+            for (n, id) in [(1, alpha), (0, beta)] {
+                assert_eq!(world.estates[n].stack.remotes().count(), 1, "{n}, {mutable}");
+                assert!(world.estates[n].stack.remote(id).unwrap().allowed, "{n}, {mutable}");
+            }
+        }
+    }
+
+    fn who_knows_us_by_another_id_is_who_we_reach_for<S>() {
+        // Both are mains, so alpha takes beta, which lost it, under the id that beta knows; and it
+        // reaches for beta itself.
+        let mut world = World::<S>::new();
+        for (text, n) in [("alpha", 1), ("beta", 2)] {
+            let mut config = config(text, n);
+            config.main = true;
+            world.add(config);
+        }
+        let kept = world.connect(1, 0);
+        world.run(secs(1));
+        let mut again = config("alpha", 1);
+        again.main = true;
+        let sessions = Record::Estate(EstateRecord { sessions: 300 });
+        world.restart(0, again, vec![sessions]); // and other random numbers
+        world.lose = std::boxed::Box::new(|p| p.from == address(0) && p.kind().1 == PacketKind::Request);
+        let lost = world.connect(0, 1);
+        world.run(secs(1));
+        let now = world.now;
+        world.estates[1].stack.join(now, kept).unwrap();
+        world.run(secs(20));
+        let beta = world.estates[0].stack.remotes().filter(|r| r.address == address(1));
+        assert_eq!(beta.count(), 1);
+        assert!(world.estates[0].stack.remote(lost).unwrap().allowed);
+        assert!(world.estates[1].stack.remote(kept).unwrap().allowed);
+    }
+
+    fn a_sign_of_life_ends_with_its_session<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.lose = std::boxed::Box::new(|p| p.kind() == (TransactionKind::Alive, PacketKind::Request));
+        let now = world.now;
+        world.estates[1].stack.alive(now, main).unwrap();
+        world.run(Duration::from_millis(300));
+        let now = world.now;
+        world.estates[0].stack.allow(now, other).unwrap();
+        world.run(secs(10));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+        assert!(!world.happened(1).contains(&RemoteEvent::Went), "it has just proven itself");
+        assert_eq!(world.estates[1].stack.poll_timeout(), None);
     }
 
     fn a_long_message_goes_in_segments<S>() {

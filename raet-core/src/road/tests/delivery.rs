@@ -5,14 +5,14 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, address, config};
+use super::world::{Packet, World, address, config};
 use crate::config::Presence;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Doubt, Failure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
-use crate::wire::{BodyKind, PacketKind, TransactionKind};
+use crate::wire::{BodyKind, Flags, Frame, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
@@ -88,6 +88,62 @@ both! {
         assert_eq!(world.outcomes(0), vec![(1, delivered), (3, delivered)]);
     }
 
+    fn a_message_to_a_remote_made_anew_is_not_taken_for_an_older_one<S>() {
+        // The peer remembers by their numbers what it took from this life of ours.
+        let (mut world, _, main) = World::<S>::allowed();
+        world.send(1, main, 1, b"to the first");
+        world.run(ms(1000));
+        let now = world.now;
+        world.estates[1].stack.forget(now, main).unwrap();
+        let main = world.connect(1, 0);
+        world.send(1, main, 2, b"to the second");
+        world.run(ms(5000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered), (2, Outcome::Delivered)]);
+        assert_eq!(world.estates[0].messages.len(), 2);
+    }
+
+    fn a_session_that_only_one_side_has_loses_no_message<S>() {
+        // The allower gives up just when its initiate arrives: its peer sends under a session that
+        // the allower never hears of.
+        for len in [20, 3000] {
+            let (mut world, other, main) = World::<S>::allowed();
+            let now = world.now;
+            world.estates[0].stack.allow(now, other).unwrap();
+            for (until, lost) in [(3700, PacketKind::Initiate), (4100, PacketKind::Ack)] {
+                world.lose = Box::new(move |p| p.kind() == (TransactionKind::Allow, lost));
+                let end = now + ms(until);
+                world.run(end.since(world.now));
+            }
+            assert_eq!(world.happened(0), [RemoteEvent::AllowFailed(AllowFailure::Timeout)]);
+            assert_eq!(world.happened(1), [RemoteEvent::Allowed]);
+            world.lose = std::boxed::Box::new(|_| false);
+            world.send(1, main, 1, &vec![9; len]);
+            world.run(ms(30_000));
+            assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)], "{len}");
+            assert_eq!(world.estates[0].messages.len(), 1);
+        }
+    }
+
+    fn a_late_copy_of_an_empty_message_shuts_nobody_out<S>() {
+        // Empty, it bears no proof of its session; and a peer that lost us may use any.
+        let (mut world, other, main) = World::<S>::allowed();
+        world.send(0, other, 1, b"");
+        world.run(ms(1000));
+        let copy = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
+        let now = world.now;
+        world.estates[0].stack.forget(now, other).unwrap();
+        world.estates[1].stack.alive(now, main).unwrap();
+        world.run(ms(1000));
+        let other = world.estates[0].stack.find("other").expect("it came back");
+        world.deliver(copy.clone());
+        world.forget_past();
+        world.send(0, other, 2, b"new");
+        world.run(ms(1000));
+        assert_eq!(world.outcomes(0), vec![(2, Outcome::Delivered)], "at once");
+        world.deliver(copy);
+        assert_eq!(world.estates[1].messages, vec![("main".into(), b"new".to_vec())]);
+    }
+
     fn done_comes_when_the_application_has_taken_it<S>() {
         let (mut world, _, main) = World::<S>::allowed();
         world.estates[0].deaf = true;
@@ -98,6 +154,35 @@ both! {
         world.run(ms(1000));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
         assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn a_doubled_segment_draws_one_answer<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 4;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(200));
+        world.forget_past();
+        world.send(1, main, 1, &vec![7; 20_000]);
+        world.settle();
+        let burst: Vec<_> = world.wire.drain(..).map(|(_, packet)| packet).collect();
+        let waits = |p: &&Packet| Frame::parse(&p.bytes).unwrap().head.flags.contains(Flags::WAIT);
+        let asked = burst.iter().filter(waits).count();
+        assert!(asked > 0 && burst.len() == 4);
+        for packet in burst {
+            for _ in 0..5 {
+                world.deliver(packet.clone());
+            }
+        }
+        assert_eq!(world.sent(0), vec![(TransactionKind::Message, PacketKind::Ack); asked]);
+        // Where that answer is lost, the clock has it said again.
+        world.wire.clear();
+        world.run(ms(5000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
     }
 
     fn a_full_inbox_loses_nothing<S>() {

@@ -18,6 +18,7 @@ use crate::time::Instant;
 use crate::wire::{Head, PacketKind, TransactionKind};
 
 /// A request of ours that waits for its answer. The alivent's role has no state.
+#[derive(Clone, Hash)]
 pub(crate) struct Aliver {
     pub(crate) ti: u32,
     pub(crate) si: u32,
@@ -167,6 +168,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.alive = None;
             if remote.life.up != Some(false) {
                 remote.life.up = Some(false);
+                remote.life.since = now;
                 self.tell(slot, RemoteEvent::Went);
             }
         }

@@ -39,6 +39,7 @@ use crate::wire::{BodyKind, CoatKind, Flags, Head, PacketKind, TransactionKind};
 const FILLER: [u8; 64] = [b'0'; 64];
 
 /// An open allow, either role.
+#[derive(Clone, Hash)]
 pub(crate) struct Handshake<C: Crypto> {
     pub(crate) ti: u32,
     /// The initiator's session id, in all packets of this allow.
@@ -47,24 +48,22 @@ pub(crate) struct Handshake<C: Crypto> {
     /// Everything random about it is drawn under this number.
     attempt: u32,
     pub(crate) clock: Clock,
-    stage: Stage<C>,
+    stage: Stage<C::SecretKey, C::BoxKey>,
     /// The packet to send: its body, and its signature once that was made.
     pub(crate) body: heapless::Vec<u8, { Initiate::LEN }>,
     pub(crate) signature: Option<[u8; 64]>,
 }
 
 /// How far an allow has come; each stage owns just what the next packet needs.
-enum Stage<C: Crypto> {
+#[derive(Clone, Hash)]
+enum Stage<S, B> {
     /// Allower: hello is out. `hello` is the key between our short and their long key.
-    Hello {
-        short: C::SecretKey,
-        hello: C::BoxKey,
-    },
+    Hello { short: S, hello: B },
     /// Allower: initiate is out. `session` is the key between the short keys.
-    Initiate { session: C::BoxKey },
+    Initiate { session: B },
     /// Allowent: cookie is out.
     Cookie {
-        short: C::SecretKey,
+        short: S,
         far_short: [u8; 32],
         cookie: [u8; 24],
     },
@@ -87,7 +86,7 @@ impl<C: Crypto> Handshake<C> {
     }
 
     /// The next packet: its body is written anew, its clock starts over.
-    fn advance(&mut self, stage: Stage<C>, pace: &Pace) {
+    fn advance(&mut self, stage: Stage<C::SecretKey, C::BoxKey>, pace: &Pace) {
         self.stage = stage;
         self.body.clear();
         self.signature = None;
@@ -151,9 +150,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             confirmed,
             certain: confirmed,
             pinned: false,
+            closed: Instant::NEVER,
             least,
         });
         remote.sid = next_id(remote.sid);
+        // Asked in the session before: this one takes no answer to it, and answers it.
+        remote.alive = None;
         let news = !remote.proven || vacuous || !at_or_after(remote.recorded_sid, remote.sid);
         self.set_proven(slot);
         if news {
@@ -211,14 +213,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
             return false;
         };
-        // Who has answered is there.
-        let asked = matches!(open.stage, Stage::Cookie { .. });
-        let asking = matches!(open.stage, Stage::Hello { .. });
+        let answers = matches!(open.stage, Stage::Cookie { .. });
         match open.target {
-            Target::Candidate => {
-                (asked || asking) && remote.way(open.target).0 != remote.path.address
-            }
-            Target::Held => asked && self.remotes.is_linked::<UNPROVEN>(slot),
+            // It has answered from there.
+            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack) => false,
+            Target::Candidate => remote.way(open.target).0 != remote.path.address,
+            Target::Held => answers && self.remotes.is_linked::<UNPROVEN>(slot),
         }
     }
 

@@ -44,14 +44,16 @@ pub struct Message<'a> {
 }
 
 /// A message on its way in.
+#[derive(Clone, Hash)]
 pub(crate) struct Incoming {
     remote: u32,
     /// Of its first packet: what the answers go by.
     head: Head,
-    body: BodyId,
+    pub(crate) body: BodyId,
     state: State,
 }
 
+#[derive(Clone, Hash)]
 enum State {
     /// Segments are missing.
     Partial(Assembly),
@@ -147,6 +149,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             // The peer's sessions only go on; `dispatch` let nothing older through.
             if session.pinned {
                 return self.stats.drop(Reason::UnknownSession);
+            }
+            if remote.rsid != 0 && !at_or_after(head.session, remote.rsid) {
+                return self.stats.drop(Reason::StaleSession);
             }
             remote.rsid = head.session;
             remote.window = Window::new();
@@ -359,17 +364,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         debug_assert!(cleared, "clearing a deadline needs no room");
     }
 
-    /// A coat did not open. Where both surely have the same session it never will, and its sender is
-    /// told so. Else the peer may have made another one, whose last packet did not come: both
-    /// need a new one, in which the message comes again.
+    /// A coat did not open. Its sender is told, if others of its session did. Else it may be late from the
+    /// session before, which its sender does not repeat; or its sender holds one of which we never heard,
+    /// since no more came of our allow than its initiate: silence, and a session that both have (H13).
     fn refuse_coat(&mut self, now: Instant, slot: u32, head: &Head) -> Verdict {
-        if let Some(remote) = self.remotes.at(slot) {
-            let session = remote.session.as_ref();
-            if session.is_some_and(|s| s.pinned || s.certain) {
-                let to = remote.path.address;
-                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
-            } else {
-                self.start_allow(now, slot);
+        let patience = self.config.timers.messenger.redo_min;
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            let to = remote.path.address;
+            match &mut remote.session {
+                Some(session) if session.pinned => {
+                    self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+                }
+                Some(session) if session.closed == Instant::NEVER => session.closed = now,
+                Some(session) if now.since(session.closed) < patience => {}
+                _ => self.start_allow(now, slot),
             }
         }
         self.stats.drop(Reason::Coat)

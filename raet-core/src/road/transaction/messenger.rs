@@ -27,10 +27,11 @@ use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -45,7 +46,7 @@ pub(crate) mod no {
 }
 
 /// How a message is to be sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SendOptions {
     /// What the body is. One of json or msgpack must be a mapping (road-wire: Body).
     pub body: BodyKind,
@@ -71,12 +72,13 @@ impl Default for SendOptions {
 }
 
 /// A message on its way out.
+#[derive(Clone, Hash)]
 pub(crate) struct Outgoing<C: Crypto> {
     /// Its slot among the remotes, while it is not ended.
     remote: u32,
     remote_id: Handle,
     options: SendOptions,
-    body: BodyId,
+    pub(crate) body: BodyId,
     len: usize,
     /// Its name, once it was begun.
     number: u64,
@@ -96,6 +98,7 @@ impl<C: Crypto> Outgoing<C> {
     }
 }
 
+#[derive(Clone, Hash)]
 enum State {
     /// For a session, or for room in the window.
     Waiting,
@@ -104,6 +107,7 @@ enum State {
 }
 
 /// A message that was begun in this session.
+#[derive(Clone, Hash)]
 struct Flight {
     ti: u32,
     si: u32,
@@ -125,7 +129,7 @@ struct Flight {
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
-    interval: Duration,
+    interval: Span,
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
@@ -274,11 +278,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
-                self.sample(now, slot, out);
-                self.advance(now, slot, out, head.segment.saturating_add(1), None)
+                let confirmed = head.segment.saturating_add(1);
+                // A recording measures nothing (H2).
+                if self.confirmed(out).is_some_and(|before| before < confirmed) {
+                    self.sample(now, slot, out);
+                }
+                self.advance(now, slot, out, confirmed, None)
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
+                    let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
+                    if head.coat == CoatKind::Nacl && session.is_some_and(|s| !s.pinned) {
+                        // It answers what is of this session under the key of another.
+                        self.start_allow(now, slot);
+                    }
                     return self.stats.drop(Reason::Body);
                 };
                 let first = misseds.iter().map(u32::from).min().unwrap_or(0);
@@ -290,6 +303,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.heard(now, slot);
         }
         Verdict::Taken
+    }
+
+    /// All segments before this one are known to have arrived.
+    fn confirmed(&self, out: u32) -> Option<u32> {
+        match &self.outbox.at(out)?.state {
+            State::Open(flight) => Some(flight.confirmed),
+            _ => None,
+        }
     }
 
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {
@@ -328,7 +349,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
+        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -351,7 +372,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval;
+            flight.redo = now + flight.interval.get();
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -379,8 +400,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            let max = self.config.timers.messenger.redo_max;
-            flight.interval = (flight.interval * 2).min(max);
+            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;
@@ -501,6 +521,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.set_due_out(out);
         }
         self.settle(slot);
+    }
+
+    /// How one message ended, out of turn: no event tells it again. `None`: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When its outcome was taken already.
+    pub fn outcome(&mut self, message: MessageId) -> Result<Option<Outcome>, Gone> {
+        let held = self.outbox.get(message.0).ok_or(Gone)?;
+        let State::Ended(outcome) = held.state else {
+            return Ok(None);
+        };
+        self.outbox.unlink(&mut self.ended, message.0.slot());
+        self.outbox.remove(message.0);
+        Ok(Some(outcome))
     }
 
     pub(crate) fn poll_outcome(&mut self) -> Option<Event> {

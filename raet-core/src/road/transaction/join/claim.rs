@@ -4,8 +4,9 @@
 use crate::crypto::{Crypto, PublicKeys};
 use crate::event::JoinFailure;
 use crate::keep::Status;
+use crate::road::UNPROVEN;
 use crate::road::path::address_bytes;
-use crate::road::remote::{Candidate, Target};
+use crate::road::remote::{Candidate, Remote, Target};
 use crate::road::roles::NoOffer;
 use crate::road::stack::RoadStack;
 use crate::storage::{Index, Storage};
@@ -43,23 +44,41 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 && body.public == self.public.public
     }
 
-    /// Names are unique, and no one is this very estate (H16).
-    pub(super) fn check_identity(&self, slot: u32, body: &JoinBody) -> Result<(), JoinFailure> {
-        let taken = self.by_name(&body.name).is_some_and(|other| other != slot);
-        if taken || self.is_self(body) {
-            Err(JoinFailure::NameTaken)
-        } else {
-            Ok(())
+    /// Names are unique, and no one is this very estate (H16). A stranger that only claims a name gives
+    /// way (H4), and so does whoever else never proved it when the address that was asked answers:
+    /// else anyone could keep a name from its owner. `answered`: the body is such an answer.
+    pub(super) fn check_identity(
+        &mut self,
+        slot: u32,
+        body: &JoinBody,
+        answered: bool,
+    ) -> Result<(), JoinFailure> {
+        if self.is_self(body) {
+            return Err(JoinFailure::NameTaken);
         }
+        let Some(other) = self.by_name(&body.name).filter(|other| *other != slot) else {
+            return Ok(());
+        };
+        let proven = |slot| self.remotes.at(slot).is_none_or(|r| r.proven);
+        let stranger = self.remotes.is_linked::<UNPROVEN>(other);
+        if proven(slot) || proven(other) || !stranger && !answered {
+            return Err(JoinFailure::NameTaken);
+        }
+        self.evict(other);
+        Ok(())
     }
 
-    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature.
+    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature;
+    /// of a remote that is only an address yet, everything is.
     pub(super) fn differs(&self, slot: u32, claim: &Claimed<'_>, new_far: bool) -> bool {
         let Some(remote) = self.remotes.at(slot) else {
             return true;
         };
         let body = claim.body;
         let role = self.role_of(slot);
+        if remote.name.is_empty() {
+            return claim.from.is_some_and(|from| from != remote.path.address);
+        }
         remote.name != body.name
             || remote.main != (body.mode & 1 == 1)
             || remote.kind != body.kind
@@ -82,6 +101,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Malformed);
         };
         let proven = remote.proven;
+        // A join that is complete stands against another one by the same credentials, too, until that
+        // is proven: it may fail, and must change nothing then.
+        let stands = proven
+            || claim.from.is_some()
+                && remote.joined
+                && remote.name == body.name
+                && self
+                    .role_of(slot)
+                    .is_some_and(|r| r.name == body.role && r.keys() == keys);
         if proven && (remote.name != body.name || self.role_name(slot) != body.role) {
             return Err(JoinFailure::Changed);
         }
@@ -97,10 +125,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Refused);
         };
         let address = claim.from.unwrap_or(remote.path.address);
-        if !proven {
+        if !stands {
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
+            let of = |r: &Remote<C>| (r.role, r.main, r.kind);
+            let before = self.remotes.at(slot).map(of);
             self.set_role(slot, Some(offer.role));
             let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
             if held != Some((address, claim.far)) {
@@ -111,6 +141,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 remote.far = claim.far;
                 remote.main = body.mode & 1 == 1;
                 remote.kind = body.kind;
+            }
+            let recorded = self.remotes.at(slot).filter(|r| r.recorded).map(of);
+            if recorded.is_some() && (recorded != before || held != Some((address, claim.far))) {
+                self.record(slot);
             }
             return Ok(offer.status);
         }

@@ -1,10 +1,11 @@
 //! A join begun by a peer.
 
 use super::claim::Claimed;
-use super::{Join, Joinent};
+use super::{Join, Joinent, Standing};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
+use crate::road::UNPROVEN;
 use crate::road::path::address_bytes;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
@@ -54,10 +55,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 Verdict::Taken
             }
             PacketKind::Pend => {
-                // Its person decides; it asks again when it can go on.
-                let wait = self.config.timers.pend_redo;
+                // Its person decides; it acks when it can go on.
+                self.tell(slot, RemoteEvent::Pending { here: false });
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
-                    j.clock.wait(now, wait);
+                    j.clock.extend(now, wait, &pace);
                 }
                 Verdict::Taken
             }
@@ -120,8 +122,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
+            let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
             if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                 j.clock.again();
+                if !j.responded() {
+                    j.clock.extend(now, wait, &pace);
+                }
             }
             return (Some(slot), Verdict::Repeated);
         }
@@ -132,6 +138,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let verdict = match (slot, judged) {
             (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
+                let pace = self.config.timers.joinent;
+                let mut clock = Clock::start(now, &pace);
+                if pended {
+                    clock.extend(now, self.config.timers.pend_redo, &pace);
+                }
+                let standing = if pended {
+                    Standing::Pended
+                } else {
+                    Standing::Taken
+                };
                 let Some(remote) = self.remotes.at_mut(slot) else {
                     return (None, Verdict::Taken);
                 };
@@ -143,11 +159,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     vacuous: head.destination == 0,
                     far: head.source,
                     address: from,
-                    pended,
-                    clock: Clock::start(now, &self.config.timers.joinent),
+                    standing,
+                    clock,
                 }));
                 if pended {
-                    self.record(slot);
+                    // Asked again and again, it is recorded once.
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
                 Verdict::Taken
@@ -199,7 +218,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Ok(found) => found,
             Err(no) => return (None, Err(no)),
         };
-        let outcome = self.take_known_request(now, slot, new, from, head, body);
+        let outcome = self.take_known_request(now, slot, from, head, body);
         if new && outcome.is_err() {
             self.remove_remote(now, slot);
         }
@@ -210,25 +229,34 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         slot: u32,
-        new: bool,
         from: SocketAddr,
         head: &Head,
         body: &JoinBody,
     ) -> Result<Status, No> {
         let vacuous = head.destination == 0;
+        // Whom the host asked for is where it asked: a claim from elsewhere would take along what the
+        // host has to say to it.
+        let asked = !self.remotes.is_linked::<UNPROVEN>(slot);
+        let elsewhere = |r: &Remote<C>| !r.proven && r.path.address != from;
+        if asked && self.remotes.at(slot).is_some_and(elsewhere) {
+            return Err(No::Silent(Reason::Address));
+        }
         self.settle_race(now, slot, vacuous, body)?;
+        if !vacuous {
+            self.set_near(slot, head.destination);
+        }
         let claim = Claimed {
             from: Some(from),
             far: head.source,
             vacuous,
             body,
         };
-        // Of one that never said who it is nothing is known that could differ.
-        let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
-        if known && !self.config.mutable && self.differs(slot, &claim, false) {
+        // What nobody ever proved may be anyone's word: it binds nobody (H4).
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        if proven && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
-        self.check_identity(slot, body)
+        self.check_identity(slot, body, false)
             .map_err(|_| No::Told(PacketKind::Reject, Reason::Impostor))?;
         match self.take_claim(now, slot, &claim) {
             Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
@@ -273,7 +301,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         if let Some(slot) = self.asked_for_at(from) {
-            self.set_near(slot, head.destination);
             return Ok((slot, false));
         }
         self.make_room_at(from);

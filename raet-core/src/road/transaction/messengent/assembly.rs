@@ -5,6 +5,7 @@ use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
@@ -12,6 +13,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
+#[derive(Clone, Hash)]
 pub(super) struct Assembly {
     pub(super) shape: Shape,
     /// Segments that have come.
@@ -24,7 +26,7 @@ pub(super) struct Assembly {
     asked: u32,
     asked_at: Instant,
     heard: Instant,
-    interval: Duration,
+    interval: Span,
     redo: Instant,
 }
 
@@ -59,9 +61,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.came == assembly.shape.count() {
             return self.finish_assembly(now, slot, incoming);
         }
+        // A mere copy, doubled by the network: an answer to it would have a 0.6.8 sender go back and send
+        // its burst again, and each such copy another. If the answer was lost, our clock repeats it.
+        if !fresh && !head.flags.contains(Flags::AGAIN) {
+            self.set_due_in(incoming);
+            return Verdict::Repeated;
+        }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
         let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
-        assembly.interval = patience;
+        assembly.interval = Span::new(patience);
         assembly.redo = now + patience;
         if (assembly.has_gap() || head.flags.contains(Flags::WAIT))
             && assembly.has_news(now, patience)
@@ -162,8 +170,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.heard + self.config.timers.partial <= now {
             self.drop_incoming(incoming, false); // H9
         } else {
-            assembly.interval = (assembly.interval * 2).min(self.config.timers.messengent.redo_max);
-            assembly.redo = now + assembly.interval;
+            assembly.interval = assembly.interval.doubled(&self.config.timers.messengent);
+            assembly.redo = now + assembly.interval.get();
             assembly.asked = 0;
             self.owe_answer(slot, incoming);
             self.set_due_in(incoming);
@@ -187,7 +195,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 }
 
 impl Assembly {
-    pub(super) const fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
+    pub(super) fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
         Self {
             shape,
             came: 0,
@@ -196,7 +204,7 @@ impl Assembly {
             asked: 0,
             asked_at: Instant::ZERO,
             heard: now,
-            interval,
+            interval: Span::new(interval),
             redo: Instant::NEVER,
         }
     }

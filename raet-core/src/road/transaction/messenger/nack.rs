@@ -19,7 +19,7 @@ use crate::storage::Storage;
 use crate::time::Instant;
 
 /// A nack that waits for a sign of life to tell what it meant.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct Nacked {
     /// A request with this transaction id or a later one was begun after the nack came.
     since: u32,

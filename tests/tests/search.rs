@@ -1,0 +1,142 @@
+//! Everything that two estates can do, within bounds: see `raet_tests::search`.
+//!
+//! `RAET_SEARCH_DEEPER=1` gives every run one fault more than these have, which takes some twenty times
+//! as long.
+
+use raet_core::storage::{Fixed, Heap, Storage};
+use raet_tests::search::Command::{Alive, Allow, Connect, Send};
+use raet_tests::search::{Scenario, Start, explore};
+
+/// Room for what a search needs, so that a copy is cheap.
+type Room = Fixed<2, 2, 512>;
+
+const BASE: Scenario = Scenario {
+    name: "",
+    start: Start::Strangers,
+    script: [&[], &[]],
+    both_main: false,
+    mutable: false,
+    faults: 0,
+    crashes: 0,
+    slow_keep: false,
+    slow_application: false,
+    body: 5,
+};
+
+fn search<S: Storage + 'static>(mut scenario: Scenario) {
+    let deeper = std::env::var("RAET_SEARCH_DEEPER");
+    scenario.faults += deeper.map_or(0, |more| more.parse().expect("a small number"));
+    // A run of a few hundred acts is as many calls deep.
+    let deep = std::thread::Builder::new().stack_size(1 << 30);
+    let searched = deep
+        .spawn(move || explore::<S>(&scenario))
+        .expect("a thread")
+        .join()
+        .expect("no panic");
+    match searched {
+        Ok(report) => println!("{report}"),
+        Err(run) => panic!("{run}"),
+    }
+}
+
+#[test]
+fn an_other_joins_a_main_and_sends() {
+    search::<Room>(Scenario {
+        name: "join, allow, one message",
+        script: [&[], &[Connect, Send]],
+        faults: 3,
+        ..BASE
+    });
+}
+
+#[test]
+fn an_other_joins_a_main_and_sends_on_the_heap() {
+    search::<Heap>(Scenario {
+        name: "join, allow, one message, on the heap",
+        script: [&[], &[Connect, Send]],
+        faults: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn both_start_at_once() {
+    search::<Room>(Scenario {
+        name: "simultaneous starts",
+        script: [&[Connect], &[Connect, Send]],
+        both_main: true,
+        faults: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn both_begin_an_allow_at_once() {
+    search::<Room>(Scenario {
+        name: "simultaneous allows, one message",
+        start: Start::Session,
+        script: [&[Allow], &[Allow, Send]],
+        faults: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn both_ask_for_a_sign_of_life_while_they_send() {
+    search::<Room>(Scenario {
+        name: "signs of life, a message each way",
+        start: Start::Session,
+        script: [&[Alive, Send], &[Alive, Send]],
+        faults: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn messages_cross() {
+    search::<Room>(Scenario {
+        name: "messages that cross, slow applications",
+        start: Start::Session,
+        script: [&[Send], &[Send, Send]],
+        slow_application: true,
+        faults: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn a_message_in_segments() {
+    search::<Fixed<2, 1, 8192>>(Scenario {
+        name: "a message in three segments",
+        start: Start::Session,
+        script: [&[], &[Send]],
+        faults: 2,
+        body: 2100,
+        ..BASE
+    });
+}
+
+#[test]
+fn one_dies_while_they_meet() {
+    search::<Room>(Scenario {
+        name: "join, allow, one message, one crash, a slow keep",
+        script: [&[], &[Connect, Send]],
+        mutable: true,
+        crashes: 1,
+        slow_keep: true,
+        ..BASE
+    });
+}
+
+#[test]
+fn one_dies_while_the_other_sends() {
+    search::<Room>(Scenario {
+        name: "one message, one crash",
+        start: Start::Session,
+        script: [&[], &[Connect, Send]],
+        mutable: true,
+        faults: 1,
+        crashes: 1,
+        ..BASE
+    });
+}
