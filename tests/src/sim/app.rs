@@ -152,7 +152,12 @@ impl Simulation {
     fn trust_role(&mut self, n: usize, role: &str) {
         let owner = |whose: usize| self.plan.hosts[self.plan.hosts[whose].role].name;
         let addresses = self.book.all().filter(|(_, whose)| owner(*whose) == role);
-        self.hosts[n].trusted.extend(addresses.map(|(at, _)| at));
+        let mut known: Vec<_> = addresses.map(|(at, _)| at).collect();
+        if let Some(engine) = &self.hosts[n].engine {
+            let remotes = engine.get().remotes().into_iter();
+            known.extend(remotes.filter(|r| r.role == role).map(|r| r.address));
+        }
+        self.hosts[n].trusted.extend(known);
     }
 
     fn cancel_something(&mut self, n: usize) {
