@@ -365,8 +365,10 @@ impl Simulation {
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
+        // What an attacker left behind may go on for as long as its remote is held.
         if let Some(said) = said
             && said.transaction != TransactionKind::Alive
+            && self.attacker.is_none()
         {
             self.said = Some((now, said));
         }
