@@ -62,6 +62,7 @@ intended! {
     // ---- allow
     "allow-during-join" "main": "-allow/refuse'" => H14_RACE;
     "allow-during-join" "main": "-allow/unjoined'", "+allow/cookie'", "+allow/cookie' again" => H4;
+    "allow-lost-each" "main": "-allow/cookie' again" => H9_COOKIE;
     "allow-lost-each" "main": "+allow/ack' again" => MINIMUM;
     "allow-lost-each" "other": "+allow/initiate again" => MINIMUM;
     "allow-lost-final" "other": "-allow/nack", "+allow/ack again" => H7;
@@ -107,6 +108,7 @@ const H5_NACK: &str = "H5: what a nack of 0.6.8 meant shows in whether the peer 
     session, so it is asked for a sign of life, which its recording does not hold";
 const H7: &str = "H7: a repeat draws its answer again";
 const H9_JOINENT: &str = "H9: a joinent repeats its response only on a repeated request";
+const H9_COOKIE: &str = "H9: who has proven nothing hears a cookie once for each hello";
 const H9_RESEND: &str = "H9: one datagram draws one resend packet at most";
 const H10_RECOVERY: &str = "H10: what does not answer is allowed, then joined again, with backoff";
 const H10_REMADE: &str =

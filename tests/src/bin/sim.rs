@@ -1,5 +1,6 @@
 //! Runs simulated worlds by their seeds and tells what they show.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -102,8 +103,11 @@ fn seconds(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("{text}: give seconds as FROM..TO, for example 0..2.5");
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| match text.parse::<f64>() {
-        Ok(seconds) if seconds >= 0.0 => Ok((seconds * 1e6) as u64),
-        _ => Err(wrong()),
+        Ok(seconds) => {
+            let span = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+            Ok(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+        }
+        Err(_) => Err(wrong()),
     };
     Ok(number(from)?..number(to)?)
 }
@@ -200,12 +204,9 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let total = Mutex::new((Report::default(), 0_u64));
     let failed: Mutex<Option<Box<Violation>>> = Mutex::new(None);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let lock = |violation| {
+    let note = |violation: Box<Violation>| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed
-            .as_ref()
-            .is_none_or(|f: &Box<Violation>| f.seed > u64::MAX)
-        {
+        if failed.as_ref().is_none_or(|f| violation.seed < f.seed) {
             *failed = Some(violation);
         }
     };
@@ -231,7 +232,7 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
                             progress(total.1, &total.0, begun);
                         }
                         Err(violation) => {
-                            lock(violation);
+                            note(violation);
                             next.store(arguments.seeds.end, Ordering::Relaxed);
                             return;
                         }
@@ -251,9 +252,14 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     }
 }
 
+/// So many in so long, a second.
+fn rate(count: u64, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
 fn progress(seeds: u64, report: &Report, begun: Instant) {
-    if seeds % 10 == 0 && stderr().is_terminal() {
-        let rate = seeds as f64 / begun.elapsed().as_secs_f64();
+    if seeds.is_multiple_of(10) && stderr().is_terminal() {
+        let rate = rate(seeds, begun.elapsed());
         eprint!(
             "\r{seeds} seeds, {rate:.0} a second, {} messages taken ",
             report.received
@@ -262,48 +268,52 @@ fn progress(seeds: u64, report: &Report, begun: Instant) {
 }
 
 fn summary(report: &Report, seeds: u64, took: Duration) {
-    let hours = report.simulated as f64 / 3.6e9;
-    println!("seeds        {seeds}");
+    let hours = Duration::from_micros(report.simulated).as_secs_f64() / 3600.0;
+    let mut rows = vec![("seeds", seeds.to_string())];
     if !took.is_zero() {
-        let rate = seeds as f64 / took.as_secs_f64();
-        println!("a second     {rate:.1} in {:.1} s", took.as_secs_f64());
+        let rate = rate(seeds, took);
+        rows.push((
+            "a second",
+            format!("{rate:.1} in {:.1} s", took.as_secs_f64()),
+        ));
     }
-    println!("simulated    {hours:.1} hours, {} steps", report.steps);
-    println!("sessions     {}", report.sessions);
-    println!("datagrams    {}", report.datagrams);
-    println!(
-        "messages     {} sent, {} taken",
-        report.sent, report.received
-    );
-    let list = |name: &str, all: Vec<(&str, u64)>| {
+    let list = |all: Vec<(&str, u64)>| {
         let all: Vec<_> = all.iter().map(|(what, n)| format!("{what} {n}")).collect();
-        println!("{name:12} {}", all.join(", "));
+        all.join(", ")
     };
-    list(
-        "outcomes",
-        report.outcomes.iter().map(|(k, n)| (*k, *n)).collect(),
-    );
-    list(
-        "survived",
-        report
-            .faults
-            .iter()
-            .map(|(k, n)| (k.as_str(), *n))
-            .collect(),
-    );
-    list(
-        "datagrams",
-        report.verdicts.iter().map(|(k, n)| (*k, *n)).collect(),
-    );
-    if !report.attacks.is_empty() {
-        list(
-            "attacks",
-            report.attacks.iter().map(|(k, n)| (*k, *n)).collect(),
-        );
+    let words =
+        |all: &BTreeMap<&'static str, u64>| list(all.iter().map(|(k, n)| (*k, *n)).collect());
+    let faults = report
+        .faults
+        .iter()
+        .map(|(k, n)| (k.as_str(), *n))
+        .collect();
+    rows.extend([
+        (
+            "simulated",
+            format!("{hours:.1} hours, {} steps", report.steps),
+        ),
+        ("sessions", report.sessions.to_string()),
+        ("datagrams", report.datagrams.to_string()),
+        (
+            "messages",
+            format!("{} sent, {} taken", report.sent, report.received),
+        ),
+        ("outcomes", words(&report.outcomes)),
+        ("survived", list(faults)),
+        ("arrivals", words(&report.verdicts)),
+        ("attacks", words(&report.attacks)),
+        (
+            "curves",
+            format!("at most {} operations for a datagram", report.curves),
+        ),
+        ("digest", format!("{:016x}", report.digest)),
+    ]);
+    let mut out = std::io::stdout().lock();
+    for (name, what) in rows.iter().filter(|(_, what)| !what.is_empty()) {
+        // Whoever reads may stop reading.
+        if writeln!(out, "{name:12} {what}").is_err() {
+            break;
+        }
     }
-    println!(
-        "curves       at most {} operations for a datagram",
-        report.curves
-    );
-    println!("digest       {:016x}", report.digest);
 }

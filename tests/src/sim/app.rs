@@ -64,7 +64,7 @@ impl Simulation {
             return Ok(());
         }
         if self.healed {
-            self.peaceful_deed(n)?;
+            self.peaceful_deed(n);
         } else {
             self.any_deed(n)?;
         }
@@ -158,7 +158,12 @@ impl Simulation {
     fn trust_role(&mut self, n: usize, role: &str) {
         let owner = |whose: usize| self.plan.hosts[self.plan.hosts[whose].role].name;
         let addresses = self.book.all().filter(|(_, whose)| owner(*whose) == role);
-        self.hosts[n].trusted.extend(addresses.map(|(at, _)| at));
+        let mut known: Vec<_> = addresses.map(|(at, _)| at).collect();
+        if let Some(engine) = &self.hosts[n].engine {
+            let remotes = engine.get().remotes().into_iter();
+            known.extend(remotes.filter(|r| r.role == role).map(|r| r.address));
+        }
+        self.hosts[n].trusted.extend(known);
     }
 
     fn cancel_something(&mut self, n: usize) {
@@ -210,8 +215,7 @@ impl Simulation {
         let sent = self.send(n, remote, len, wait, once);
         match sent {
             Err(SendError::TooLong) if too_long => Ok(()),
-            Err(SendError::Full) if !too_long => Ok(()),
-            Ok(()) if !too_long => Ok(()),
+            Ok(()) | Err(SendError::Full) if !too_long => Ok(()),
             other => {
                 let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
                 Err((Rule::Verdict, what))
@@ -318,7 +322,7 @@ impl Simulation {
 
     /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
     /// everything, and sends a word to whom it knows.
-    fn peaceful_deed(&mut self, n: usize) -> Law {
+    fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         if just_now {
             self.call_all(n);
@@ -326,7 +330,7 @@ impl Simulation {
         let time = self.hosts[n].time(self.now, self.plan.back);
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
-            return Ok(());
+            return;
         };
         let mut roles: Vec<_> = (engine.get().roles().into_iter())
             .map(|role| (seen(&self.plan, &role), role))
@@ -351,7 +355,6 @@ impl Simulation {
                 let _ = self.send(n, &remote, 16.min(self.hosts[n].plan.longest), None, false);
             }
         }
-        Ok(())
     }
 
     /// What is not in order yet; `None`: all is.

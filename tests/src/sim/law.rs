@@ -12,6 +12,7 @@ use raet_core::time::Instant;
 use raet_core::wire::{Flags, Frame, Head, PacketKind, TransactionKind};
 
 use super::engine::Metered;
+use super::tape::seconds;
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident => $text:literal, $cite:literal;)*) => {
@@ -87,7 +88,7 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rule, cite) = (self.rule.as_str(), self.rule.cite());
-        let seconds = self.at as f64 / 1e6;
+        let seconds = seconds(self.at);
         write!(
             f,
             "seed {}, step {}, {seconds:.6} s: {}\n  the rule: {rule} ({cite})",
@@ -203,7 +204,10 @@ impl Laws {
 
 /// What an engine holds is within its limits.
 pub(super) fn memory(host: &str, engine: &Metered) -> Law {
-    let (held, most) = (engine.held(), engine.get().worst_bytes() as i64);
+    let (held, most) = (
+        engine.held(),
+        i64::try_from(engine.get().worst_bytes()).unwrap_or(i64::MAX),
+    );
     if held > most {
         let what = format!("{host} holds {held} bytes, and by its limits {most} at most");
         return Err((Rule::Memory, what));

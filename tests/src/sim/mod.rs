@@ -1,18 +1,63 @@
 //! Worlds in one process, faster than time.
 //!
 //! [`World`] is a stage for one scenario: a test says what happens. [`Simulation`] is a world that
-//! lives by itself: estates of both storages with applications, keeps, clocks and sockets, and a
-//! network that does to them what a seed says. Both are deterministic: one seed, one course.
+//! lives by itself, as its seed says ([`Plan`]): estates of both storages, each with an application, a
+//! keep that takes its time, a clock of its own rate and a socket that overflows and blocks, and a
+//! network that does to them what networks do ([`Fault`]). For each seed it is drawn anew which faults there
+//! are, how strong, and which limits are so small that what is full is met. Then all faults stop, and
+//! within a stated time all that is owed must be done: three times the longest interval between two
+//! attempts to reach a remote, and two minutes. One seed, one course.
+//!
+//! # What is checked
+//!
+//! After every step, against every engine and datagram; [`Rule`] has the citations.
+//!
+//! | rule | what would break it | where |
+//! |---|---|---|
+//! | [`Once`](Rule::Once) | a message taken twice by a receiver that remembers its sender: in a session, and over sessions | `ledger` |
+//! | [`Content`](Rule::Content) | a body that its sender never sent to this receiver | `ledger` |
+//! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind | `ledger` |
+//! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life: every transaction ends | `app` |
+//! | [`Session`](Rule::Session) | a transaction begun under an older session id, or under one of an earlier life | `law` |
+//! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes | `law` |
+//! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |
+//! | [`Deadline`](Rule::Deadline) | a deadline before the engine's now | `law` |
+//! | [`Busy`](Rule::Busy) | a wake for a deadline that does nothing and leaves it, five times; outputs without end | `drive` |
+//! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
+//! | [`Curves`](Rule::Curves) | more than 8 operations on a curve for a datagram | `simulation` |
+//! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
+//! | [`Right`](Rule::Right) | an attacker's datagram after which what is proven is something else | the attacker's tests |
+//! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |
+//! | [`Steady`](Rule::Steady) | another course when engines are polled in another order and more often, or are on the other storage within the same limits | [`run::steady`] |
+//!
+//! The suite is [`Weak`](crate::suite::Weak), hashes for curves, and the real one for every sixteenth
+//! seed. What a join says is protected by nothing (hardening: H3), so the weather does not change what is in one:
+//! whoever does is an attacker, for whom [`attack::Attacker`] is the seam.
+//!
+//! # Rooms
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | [`plan`] | a seed, spelt out |
+//! | `simulation`, `drive`, `incident` | the world: datagrams, hosts at work, what goes wrong with them |
+//! | `host`, `net`, `app` | a host; paths and addresses; what applications do |
+//! | [`engine`] | an engine of any storage and suite, with its memory counted |
+//! | `ledger`, [`law`] | what is known of messages; the other rules |
+//! | [`tape`], [`svg`] | what happened, as text and as a picture |
+//! | `scene` | [`World`] |
 
 mod app;
 pub mod attack;
+mod drive;
 pub mod engine;
 mod guard;
 mod host;
+mod incident;
 pub mod law;
 mod ledger;
 mod net;
 pub mod plan;
+mod report;
 pub mod run;
 mod scene;
 mod simulation;
@@ -23,8 +68,9 @@ pub use host::secrets as host_secrets;
 pub use law::{Rule, Violation};
 pub use net::first_address;
 pub use plan::{Fault, Plan, Profile};
+pub use report::Report;
 pub use scene::{
     Estate, Fate, Packet, Rng, Weather, World, address, config, dead, fair, main_config, name,
     packet, rough, secrets,
 };
-pub use simulation::{Options, Report, Simulation};
+pub use simulation::{Options, Simulation};

@@ -315,7 +315,7 @@ impl Plan {
         let mutable = lost || rng.percent(50);
         let timers = timers(&mut rng);
         let mut hosts: Vec<HostPlan> = (0..count)
-            .map(|n| host(&mut rng, n, count, &strength, timers))
+            .map(|n| host(&mut rng, n, count, &strength, &timers))
             .collect();
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
         let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
@@ -397,7 +397,7 @@ fn timers(rng: &mut Rng) -> Timers {
     timers
 }
 
-fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: Timers) -> HostPlan {
+fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: &Timers) -> HostPlan {
     let kind = match rng.below(4) {
         0 => Kind::Small,
         1 => Kind::Roomy,
@@ -425,12 +425,12 @@ fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: Time
             period: Duration::from_millis(500 + rng.bits() % 4000),
             interim: Duration::from_secs([0, 5, 3600][rng.below(3)]),
         }),
-        timers,
+        timers: *timers,
         window: [2, 3, 8, 64, 64][rng.below(5)],
         // Near the end of the circle, too.
         first_session: [1, 1, 1000, u32::MAX - 3, u32::MAX - 300][rng.below(5)],
         fast: if strength.clock {
-            (rng.bits() % 100_000) as i64 - 50_000
+            (rng.bits() % 100_000).cast_signed() - 50_000
         } else {
             0
         },

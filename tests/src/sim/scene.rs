@@ -148,8 +148,6 @@ pub struct World<S: Storage, C: Crypto> {
     pub weather: Weather,
     /// Every datagram that was sent, lost ones too.
     pub log: Vec<(Instant, Packet)>,
-    /// Polls in an order drawn from this, more often than need be, and at moments when nothing is due.
-    pub restless: Option<Rng>,
     rng: Rng,
     suite: MakeSuite<C>,
     wire: BTreeMap<(Instant, u64), Packet>,
@@ -218,7 +216,6 @@ impl<S: Storage, C: Crypto> World<S, C> {
             estates: Vec::new(),
             weather: fair(),
             log: Vec::new(),
-            restless: None,
             rng: Rng::new(seed),
             suite: Box::new(suite),
             wire: BTreeMap::new(),
@@ -343,45 +340,17 @@ impl<S: Storage, C: Crypto> World<S, C> {
         // What one poll gives can make another one give something: until nothing gives any more.
         for round in 0.. {
             assert!(round < 10_000, "an engine that never rests");
-            let mut order = [0, 1, 2, 3];
-            if let Some(whims) = &mut self.restless {
-                whims.shuffle(&mut order);
-                for _ in 0..whims.below(3) {
-                    self.extra(n);
-                }
-            }
-            let mut any = false;
-            for what in order {
-                any |= match what {
-                    0 => self.poll_records(n),
-                    1 => self.poll_events(n),
-                    2 => self.poll_messages(n),
-                    _ => self.poll_transmits(n),
-                };
-            }
+            let records = self.poll_records(n);
+            let events = self.poll_events(n);
+            let messages = self.poll_messages(n);
+            let transmits = self.poll_transmits(n);
+            let any = records || events || messages || transmits;
             if !any {
                 break;
             }
         }
         if let Some(timeout) = self.estates[n].stack.poll_timeout() {
             assert!(timeout.at >= now, "a deadline in the past");
-        }
-    }
-
-    /// A call that must change nothing.
-    fn extra(&mut self, n: usize) {
-        let now = self.now;
-        let which = self.restless.as_mut().map_or(0, |whims| whims.below(4));
-        let stack = &mut self.estates[n].stack;
-        match which {
-            0 => drop(stack.poll_timeout()),
-            1 => {
-                if stack.poll_timeout().is_none_or(|timeout| timeout.at > now) {
-                    stack.handle_timeout(now);
-                }
-            }
-            2 => drop(stack.remotes().count()),
-            _ => assert_eq!(stack.poll_transmit(now, &mut [0; 10]), None, "no room"),
         }
     }
 
@@ -491,7 +460,6 @@ impl<S: Storage, C: Crypto> World<S, C> {
             let due = due.min();
             let next = wire.into_iter().chain(due.map(|(at, _)| at)).min();
             let next = next.unwrap_or(end).max(self.now);
-            self.wander(next.min(end));
             at_once = if next > self.now { 0 } else { at_once + 1 };
             assert!(at_once < 100_000, "time stands still");
             if next >= end {
@@ -507,19 +475,6 @@ impl<S: Storage, C: Crypto> World<S, C> {
                 self.drive(n);
             }
         }
-    }
-
-    /// Looks in on an estate before `next`, when nothing is due.
-    fn wander(&mut self, next: Instant) {
-        let count = self.estates.len();
-        let Some(whims) = &mut self.restless else {
-            return;
-        };
-        let wait = next.since(self.now).as_micros();
-        let part = whims.below(usize::try_from(wait).unwrap_or(usize::MAX));
-        let n = whims.below(count);
-        self.now = self.now + Duration::from_micros(part as u64);
-        self.drive(n);
     }
 
     /// Forgets what was logged and told so far.

@@ -4,22 +4,22 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use raet_core::event::{Event, RemoteEvent};
-use raet_core::keep::{MemoryKeep, Record};
+use raet_core::keep::Record;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::wire::PacketKind;
+use raet_core::wire::{Head, PacketKind, TransactionKind};
 
-use super::app::{TO_ATTACKER, to_attacker};
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
 use super::guard::Guard;
 use super::host::Host;
-use super::law::{self, Law, Laws, Rule, Violation};
+use super::law::{Law, Laws, Rule, Violation};
+use super::report::Report;
+
 use super::ledger::Ledger;
 use super::net::{Book, Link};
 use super::plan::{Fault, Incident, Plan, S};
 use super::scene::Rng;
-use super::tape::{Tape, What, head};
+use super::tape::{Said, Tape, What, head};
 use crate::suite::Seals;
 
 /// How a world is run.
@@ -33,58 +33,6 @@ pub struct Options {
     pub restless: Option<u64>,
 }
 
-/// What happened in a world, in numbers.
-#[derive(Clone, Default, Debug)]
-pub struct Report {
-    /// Steps.
-    pub steps: u64,
-    /// Microseconds of its time.
-    pub simulated: u64,
-    /// Datagrams that engines made.
-    pub datagrams: u64,
-    /// Messages that engines took to send.
-    pub sent: u64,
-    /// Messages that applications took.
-    pub received: u64,
-    /// How messages ended.
-    pub outcomes: BTreeMap<&'static str, u64>,
-    /// How often each fault struck.
-    pub faults: BTreeMap<Fault, u64>,
-    /// What became of datagrams.
-    pub verdicts: BTreeMap<&'static str, u64>,
-    /// What became of an attacker's datagrams.
-    pub attacks: BTreeMap<&'static str, u64>,
-    /// Sessions that were made.
-    pub sessions: u64,
-    /// Most curve operations that a datagram cost.
-    pub curves: u64,
-    /// A hash of everything that was sent and told, and when.
-    pub digest: u64,
-}
-
-impl Report {
-    /// Adds another world's.
-    pub fn add(&mut self, other: &Self) {
-        fn add<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
-            for (key, count) in from {
-                *to.entry(*key).or_default() += count;
-            }
-        }
-        self.steps += other.steps;
-        self.simulated += other.simulated;
-        self.datagrams += other.datagrams;
-        self.sent += other.sent;
-        self.received += other.received;
-        self.sessions += other.sessions;
-        self.curves = self.curves.max(other.curves);
-        add(&mut self.outcomes, &other.outcomes);
-        add(&mut self.faults, &other.faults);
-        add(&mut self.verdicts, &other.verdicts);
-        add(&mut self.attacks, &other.attacks);
-        self.digest ^= other.digest;
-    }
-}
-
 /// What is going to happen.
 pub(super) enum Happening {
     /// A datagram arrives: when it left, whose it is, and between which addresses.
@@ -94,7 +42,7 @@ pub(super) enum Happening {
     /// An application does something.
     Deed(usize),
     /// A record of this life of a host is stored.
-    Stored(usize, u32, Record),
+    Stored(usize, u32, Box<Record>),
     Incident(Incident),
     /// A host starts.
     Start(usize),
@@ -124,21 +72,19 @@ pub struct Simulation {
     pub(super) healed: bool,
     pub(super) whims: Option<Rng>,
     attacker: Option<Box<dyn Attacker>>,
-    guard: Guard,
+    pub(super) guard: Guard,
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    /// Since when everything is in order.
-    settled: Option<u64>,
+    /// The last datagram that was no sign of life, and when it was sent.
+    said: Option<(u64, Head)>,
     over: bool,
 }
 
-/// For how long the world is watched once everything is in order.
+/// For how long nothing but signs of life may be sent at the end.
 const QUIET: u64 = 10 * S;
 /// Curve operations that a datagram may cost: an initiate's are the most.
 const CURVES: u64 = 8;
-/// Times in a row that a host may be woken for nothing.
-const IDLE: u32 = 4;
 
 impl Simulation {
     /// A world as planned; nothing has happened yet.
@@ -169,7 +115,7 @@ impl Simulation {
             attack_rng: Rng::new(rng.bits()),
             queue: BTreeMap::new(),
             scheduled: 0,
-            settled: None,
+            said: None,
             over: false,
             plan,
             options,
@@ -211,6 +157,13 @@ impl Simulation {
         }
         for (at, incident) in self.plan.incidents.clone() {
             self.at(at, Happening::Incident(incident));
+        }
+        // Looks at moments when nothing is due.
+        if let Some(mut whims) = self.whims.clone() {
+            for n in 0..40 * self.hosts.len() {
+                let at = whims.bits() % self.plan.storm;
+                self.at(at, Happening::Over(n % self.hosts.len()));
+            }
         }
         self.at(self.plan.storm, Happening::Heal);
         if self.attacker.is_some() {
@@ -267,8 +220,11 @@ impl Simulation {
                 }
             }
             Happening::Deed(n) => self.deed(n),
-            Happening::Stored(n, life, record) => self.stored(n, life, record),
-            Happening::Incident(incident) => self.incident(incident),
+            Happening::Stored(n, life, record) => self.stored(n, life, &record),
+            Happening::Incident(incident) => {
+                self.incident(incident);
+                Ok(())
+            }
             Happening::Start(n) => self.start(n),
             Happening::Over(n) => self.resume(n),
             Happening::Heal => self.heal(),
@@ -318,7 +274,7 @@ impl Simulation {
     }
 
     /// An engine gets a datagram.
-    fn hand_over(
+    pub(super) fn hand_over(
         &mut self,
         n: usize,
         left: u64,
@@ -383,7 +339,7 @@ impl Simulation {
         self.drain_seals()
     }
 
-    fn drain_seals(&mut self) -> Law {
+    pub(super) fn drain_seals(&mut self) -> Law {
         let mut law = Ok(());
         let laws = &mut self.laws;
         self.seals.take(|seal| {
@@ -408,6 +364,13 @@ impl Simulation {
         let said = head(bytes);
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
+        }
+        // What an attacker left behind may go on for as long as its remote is held.
+        if let Some(said) = said
+            && said.transaction != TransactionKind::Alive
+            && self.attacker.is_none()
+        {
+            self.said = Some((now, said));
         }
         let engine = self.hosts[n].engine.as_ref();
         // What its application has to say it may say, wherever its peer claims to be.
@@ -452,422 +415,21 @@ impl Simulation {
         Ok(())
     }
 
-    // ---- hosts -------------------------------------------------------------------------------
-
-    fn start(&mut self, n: usize) -> Law {
-        if self.hosts[n].engine.is_some() {
-            return Ok(());
-        }
-        let role = self.plan.hosts[self.plan.hosts[n].role].name;
-        let (now, meter) = (self.now, self.options.meter);
-        let seals = self.seals.clone();
-        let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
-        if let Err(why) = started {
-            let records: Vec<_> = self.hosts[n].keep.records().collect();
-            let name = self.name(n);
-            let what = format!("{name} cannot start with its own records: {why}: {records:?}");
-            return Err((Rule::Whole, what));
-        }
-        if self.plan.hosts[n].fast != 0 {
-            self.fault(Fault::Clock);
-        }
-        if self.plan.back {
-            self.fault(Fault::Back);
-        }
-        self.note(n, || "starts".to_owned());
-        self.call_all(n);
-        self.drive(n)
-    }
-
-    pub(super) fn name(&self, n: usize) -> &'static str {
-        self.plan.hosts[n].name
-    }
-
-    fn resume(&mut self, n: usize) -> Law {
-        if self.hosts[n].is_stalled(self.now) {
-            return Ok(());
-        }
-        while let Some((left, source, from, bytes)) = self.hosts[n].socket.pop_front() {
-            self.hand_over(n, left, source, from, bytes)?;
-        }
-        self.wake(n)
-    }
-
-    fn stored(&mut self, n: usize, life: u32, record: Record) -> Law {
-        let host = &mut self.hosts[n];
-        if host.life != life || host.engine.is_none() {
-            return Ok(());
-        }
-        host.unstored -= 1;
-        host.keep.store(record.clone());
-        let time = host.time(self.now, self.plan.back);
-        if let Some(engine) = &mut host.engine {
-            engine.call(|e| e.handle_stored(time, &record));
-        }
-        // A host that is stalled looks at it later.
-        if self.hosts[n].is_stalled(self.now) {
-            return Ok(());
-        }
-        self.drive(n)
-    }
-
-    fn incident(&mut self, incident: Incident) -> Law {
-        let (now, storm) = (self.now, self.plan.storm);
-        let end = |span: u64| (now + span).min(storm);
-        match incident {
-            Incident::Crash(n, down, keepless) => {
-                if self.hosts[n].engine.is_none() {
-                    return Ok(());
-                }
-                let back = end(down);
-                self.fault(Fault::Crash);
-                if self.hosts[n].unstored > 0 {
-                    self.fault(Fault::LostRecord);
-                }
-                self.hosts[n].crash();
-                if keepless {
-                    self.fault(Fault::LostKeep);
-                    self.hosts[n].keep = MemoryKeep::default();
-                    // By the clock on the wall, as an estate does that may lose its keep.
-                    let lives = self.hosts[n].life + 1;
-                    let first = self.plan.hosts[n].first_session;
-                    self.hosts[n].plan.first_session = first.wrapping_add(lives * 100_000).max(1);
-                }
-                self.note(n, || {
-                    if keepless {
-                        "dies, keep and all"
-                    } else {
-                        "dies"
-                    }
-                    .to_owned()
-                });
-                self.at(back, Happening::Start(n));
-            }
-            Incident::Stall(n, span) => {
-                let until = end(span);
-                self.hosts[n].stalled_until = until;
-                self.fault(Fault::Stall);
-                self.note(n, || "stalls".to_owned());
-                self.at(until, Happening::Over(n));
-            }
-            Incident::Block(n, span) => {
-                let until = end(span);
-                self.hosts[n].blocked_until = until;
-                self.fault(Fault::Block);
-                self.note(n, || "its socket is blocked".to_owned());
-                self.at(until, Happening::Over(n));
-            }
-            Incident::Partition(from, to, span) => {
-                let until = end(span);
-                self.links[from][to].part(until);
-            }
-            Incident::Rebind(n) => {
-                let address = self.book.rebind(n);
-                self.fault(Fault::Rebind);
-                self.note(n, || format!("is at {address} now"));
-            }
-            Incident::Deaf(n, span) => {
-                let until = end(span);
-                self.hosts[n].deaf_until = until;
-                self.fault(Fault::Deaf);
-                self.note(n, || "takes no messages".to_owned());
-                self.at(until, Happening::Over(n));
-            }
-        }
-        Ok(())
-    }
-
-    /// A host's deadline has come, or may have.
-    fn wake(&mut self, n: usize) -> Law {
-        let now = self.now;
-        let host = &mut self.hosts[n];
-        host.wake = None;
-        // Who is woken for a deadline reads the clock right.
-        let time = host.time(now, false);
-        let latest = host.latest;
-        let Some(engine) = &mut host.engine else {
-            return Ok(());
-        };
-        let before = engine.get().poll_timeout();
-        engine.call(|e| e.handle_timeout(time));
-        let after = engine.get().poll_timeout();
-        let due = before.is_some_and(|t| t.at <= latest);
-        let idle = due && after == before;
-        let made = self.report.datagrams;
-        self.drive(n)?;
-        let host = &mut self.hosts[n];
-        host.idle_wakes = if idle && self.report.datagrams == made {
-            host.idle_wakes + 1
-        } else {
-            0
-        };
-        if host.idle_wakes > IDLE {
-            let what = format!("{} is woken again and again for {after:?}", self.name(n));
-            return Err((Rule::Busy, what));
-        }
-        Ok(())
-    }
-
-    /// Does what a driver does after every input: all outputs, until there are none.
-    pub(super) fn drive(&mut self, n: usize) -> Law {
-        if self.hosts[n].is_stalled(self.now) {
-            return Ok(());
-        }
-        let mut rounds = 0;
-        loop {
-            let mut order = [0, 1, 2, 3];
-            if self.whims.is_some() {
-                self.extra_polls(n);
-            }
-            if let Some(whims) = &mut self.whims {
-                whims.shuffle(&mut order);
-                // To take a message is to say something: what is to be sent comes after it.
-                let of = |what| order.iter().position(|w| *w == what).unwrap_or(0);
-                let (take, send) = (of(2), of(3));
-                if take > send {
-                    order.swap(take, send);
-                }
-            }
-            let mut any = false;
-            for what in order {
-                any |= match what {
-                    0 => self.poll_records(n),
-                    1 => self.poll_events(n)?,
-                    2 => self.poll_messages(n)?,
-                    _ => self.poll_transmits(n)?,
-                };
-            }
-            if !any {
-                break;
-            }
-            rounds += 1;
-            if rounds > 1000 {
-                let what = format!("{} has more and more to say", self.name(n));
-                return Err((Rule::Busy, what));
-            }
-        }
-        self.drain_seals()?;
-        let (now, name) = (self.now, self.name(n));
-        let host = &mut self.hosts[n];
-        let Some(engine) = &host.engine else {
-            return Ok(());
-        };
-        law::memory(name, engine)?;
-        let timeout = engine.get().poll_timeout();
-        law::deadline(name, host.latest, timeout)?;
-        let wake = timeout.map(|t| host.clock.when(t.at).max(now));
-        if wake != host.wake {
-            host.wake = wake;
-            if let Some(at) = wake {
-                self.at(at, Happening::Wake(n));
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls that must change nothing.
-    fn extra_polls(&mut self, n: usize) {
-        let host = &mut self.hosts[n];
-        let (Some(whims), Some(engine)) = (&mut self.whims, &mut host.engine) else {
-            return;
-        };
-        let latest = host.latest;
-        for _ in 0..whims.below(3) {
-            match whims.below(4) {
-                0 => drop(engine.get().poll_timeout()),
-                1 => {
-                    let next = engine.get().poll_timeout();
-                    if next.is_none_or(|t| t.at > latest) {
-                        engine.call(|e| e.handle_timeout(latest));
-                    }
-                }
-                2 => drop(engine.get().remotes()),
-                _ => drop(engine.call(|e| e.poll_transmit(latest, &mut [0; 10]))),
-            }
-        }
-    }
-
-    fn poll_records(&mut self, n: usize) -> bool {
-        let mut any = false;
-        loop {
-            let host = &mut self.hosts[n];
-            let engine = host.engine.as_mut();
-            let Some(record) = engine.and_then(|e| e.call(|e| e.poll_record())) else {
-                return any;
-            };
-            any = true;
-            let at = host.store_at(self.now, record.place());
-            let life = host.life;
-            self.tape.line(self.now, || What::Note {
-                host: n,
-                text: format!("keeps, at {:.6}: {record:?}", at as f64 / 1e6),
-            });
-            self.at(at, Happening::Stored(n, life, record));
-        }
-    }
-
-    fn poll_events(&mut self, n: usize) -> Result<bool, (Rule, String)> {
-        let mut any = false;
-        loop {
-            let engine = self.hosts[n].engine.as_mut();
-            let Some(event) = engine.and_then(|e| e.call(|e| e.poll_event())) else {
-                return Ok(any);
-            };
-            any = true;
-            self.tape
-                .hash_told(self.now, n, false, &format!("{event:?}"));
-            let text = || format!("{event:?}");
-            self.tape.line(self.now, || What::Told {
-                host: n,
-                text: text(),
-            });
-            self.told(n, &event)?;
-        }
-    }
-
-    fn told(&mut self, n: usize, event: &Event) -> Law {
-        match event {
-            // What was sent to an attacker may end in any way.
-            Event::Message {
-                token: TO_ATTACKER, ..
-            } => Ok(()),
-            Event::Message {
-                token,
-                outcome,
-                remote,
-                ..
-            } => {
-                let number = *token as usize;
-                let to = self.ledger.sent.get(number).map_or(0, |s| s.to);
-                let host = &self.hosts[n];
-                let engine = host.engine.as_ref();
-                let info = engine.and_then(|e| e.get().remote(*remote));
-                let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
-                let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
-                self.ledger.ended(number, *outcome, now, remote, life)
-            }
-            Event::Remote { remote, what, .. } => {
-                let engine = self.hosts[n].engine.as_ref();
-                let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.whom(n, &i));
-                if self.plan.menace.siege {
-                    self.guard.besieged(self.now, n, whom, *what)?;
-                }
-                match (what, whom) {
-                    (RemoteEvent::Allowed, Some(whom)) => {
-                        self.report.sessions += 1;
-                        let life = self.hosts[whom].life;
-                        self.ledger.session(n, whom, life);
-                    }
-                    // Who it was cannot be asked any more: all may be meant.
-                    (RemoteEvent::Forgotten, _) => {
-                        for other in 0..self.hosts.len() {
-                            self.ledger.forgot(n, other);
-                        }
-                    }
-                    _ => {}
-                }
-                Ok(())
-            }
-            Event::KeysOffered { .. } => Ok(()),
-        }
-    }
-
-    fn poll_messages(&mut self, n: usize) -> Result<bool, (Rule, String)> {
-        let hunger = if self.healed || self.hosts[n].plan.appetite >= 1000 {
-            self.hosts[n]
-                .hunger(self.now)
-                .max(usize::from(self.healed) * 1000)
-        } else {
-            0
-        };
-        self.take(n, hunger)
-    }
-
-    /// An application takes so many messages, if there are.
-    pub(super) fn take(&mut self, n: usize, count: usize) -> Result<bool, (Rule, String)> {
-        let mut any = false;
-        for _ in 0..count {
-            let host = &mut self.hosts[n];
-            let Some(taken) = host.engine.as_mut().and_then(|e| e.poll_message()) else {
-                break;
-            };
-            any = true;
-            let life = host.life;
-            // A name is a claim; the keys of a role are what is proven.
-            let remote = host
-                .engine
-                .as_ref()
-                .and_then(|e| e.get().remote(taken.remote));
-            let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
-            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
-                continue;
-            }
-            let told = (&taken.name, &taken.body);
-            self.tape.hash_told(self.now, n, true, &told);
-            self.tape.line(self.now, || What::Told {
-                host: n,
-                text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
-            });
-            self.ledger.took(n, life, from, &taken.body)?;
-        }
-        Ok(any)
-    }
-
-    fn poll_transmits(&mut self, n: usize) -> Result<bool, (Rule, String)> {
-        let mut any = false;
-        let mut buffer = [0; 1200];
-        while self.now >= self.hosts[n].blocked_until {
-            let host = &mut self.hosts[n];
-            let time = host.time(self.now, self.plan.back);
-            let engine = host.engine.as_mut();
-            let made = engine.and_then(|e| e.call(|e| e.poll_transmit(time, &mut buffer)));
-            let Some(made) = made else { break };
-            any = true;
-            self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
-        }
-        Ok(any)
-    }
-
     // ---- the end -----------------------------------------------------------------------------
 
-    fn heal(&mut self) -> Law {
-        self.healed = true;
-        for link in self.links.iter_mut().flatten() {
-            link.heal();
-        }
-        for n in 0..self.hosts.len() {
-            let host = &mut self.hosts[n];
-            (host.stalled_until, host.blocked_until, host.deaf_until) = (0, 0, 0);
-            self.note(n, || "nothing goes wrong any more".to_owned());
-            self.start(n)?;
-            self.resume(n)?;
-        }
-        self.at(self.now + S / 2, Happening::Look);
-        Ok(())
-    }
-
-    /// Whether everything is in order; it must be in time, and stay so.
+    /// Whether everything is in order, and nobody has anything left to say; it must be in time.
     fn look(&mut self) -> Law {
         let missing = self.missing();
-        match (&missing, self.settled) {
-            (None, Some(since)) if self.now >= since + QUIET => {
-                self.over = true;
-                return Ok(());
-            }
-            (None, None) => self.settled = Some(self.now),
-            (None, _) => {}
-            (Some(_), _) => self.settled = None,
+        let said = self.said.filter(|(at, _)| self.now < at + QUIET);
+        if missing.is_none() && said.is_none() {
+            self.over = true;
+            return Ok(());
         }
-        if let Some(missing) = missing
-            && self.now > self.plan.storm + self.plan.grace
-        {
+        if self.now > self.plan.storm + self.plan.grace {
+            let still = said.map(|(_, head)| format!("and {} is still said", Said(Some(head))));
+            let what = missing.or(still).unwrap_or_default();
             let grace = self.plan.grace / S;
-            return Err((
-                Rule::Progress,
-                format!("after {grace} s of peace, {missing}"),
-            ));
+            return Err((Rule::Progress, format!("after {grace} s of peace {what}")));
         }
         self.at(self.now + S / 2, Happening::Look);
         Ok(())

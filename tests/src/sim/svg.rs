@@ -9,14 +9,14 @@ use std::fmt::Write;
 use raet_core::stats::Verdict;
 use raet_core::wire::{Flags, Head, PacketKind, TransactionKind};
 
-use super::tape::{Line, Tape, What};
+use super::tape::{Line, Tape, What, seconds};
 
 /// Pixels: between lifelines, beside the outer ones for what is noted there, and down the page for a
 /// moment in which something happens.
 const COLUMN: f64 = 320.0;
 const MARGIN: f64 = 330.0;
 const TOP: f64 = 110.0;
-const ROW: f64 = 17.0;
+const ROW: f64 = 21.0;
 /// Microseconds without anything that are drawn as a gap, and pixels of one.
 const PAUSE: u64 = 200_000;
 const GAP: f64 = 34.0;
@@ -247,7 +247,7 @@ impl Page {
         cut: bool,
     ) -> String {
         let count = tape.names().len();
-        let width = 2.0 * MARGIN + COLUMN * (count as f64 - 1.0);
+        let width = 2.0 * MARGIN + COLUMN * (float(count) - 1.0);
         let height = self.height;
         let mut out = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
@@ -256,7 +256,7 @@ impl Page {
              <text class=\"title\" x=\"24\" y=\"32\">{}</text>",
             escaped(title)
         );
-        self.legend(&mut out);
+        Self::legend(&mut out);
         for n in 0..count {
             let (x, name) = (column(n), tape.names()[n]);
             let _ = write!(
@@ -271,11 +271,11 @@ impl Page {
             );
         }
         for (y, pause) in &self.gaps {
-            let seconds = *pause as f64 / 1e6;
+            let pause = seconds(*pause);
             let _ = write!(
                 out,
                 "<rect x=\"0\" y=\"{}\" width=\"{width}\" height=\"20\" fill=\"#f5f7fa\"/>\
-                 <text class=\"gap\" x=\"24\" y=\"{}\">{seconds:.1} s pass</text>",
+                 <text class=\"gap\" x=\"24\" y=\"{}\">{pause:.1} s pass</text>",
                 y - 6.0,
                 y + 8.0
             );
@@ -296,7 +296,7 @@ impl Page {
         out
     }
 
-    fn legend(&self, out: &mut String) {
+    fn legend(out: &mut String) {
         let all = [
             ("#cb6e17", "join"),
             ("#7e3aa8", "allow"),
@@ -305,7 +305,7 @@ impl Page {
             ("#0f8a4b", "done"),
         ];
         for (n, (colour, word)) in all.iter().enumerate() {
-            let x = 24.0 + 92.0 * n as f64;
+            let x = 24.0 + 92.0 * float(n);
             let _ = write!(
                 out,
                 "<line x1=\"{x}\" x2=\"{}\" y1=\"50\" y2=\"50\" stroke=\"{colour}\" stroke-width=\"3\"/>\
@@ -324,10 +324,10 @@ impl Page {
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_unstable_by_key(|(at, _)| **at);
         for (at, y) in rows {
-            let seconds = *at as f64 / 1e6;
+            let moment = seconds(*at);
             let _ = write!(
                 out,
-                "<text class=\"time\" x=\"74\" y=\"{}\">{seconds:.4}</text>",
+                "<text class=\"time\" x=\"74\" y=\"{}\">{moment:.4}</text>",
                 y + 3.0
             );
         }
@@ -379,8 +379,8 @@ impl Page {
         } else {
             format!("{} · {why}", arrow.label)
         };
-        // Near its start, where arrows that cross have parted.
-        let (x, y) = (x1 + (x2 - x1) * 0.45, y1 + (y2 - y1) * 0.45 - 3.0);
+        // Near its start: arrows that go the other way have theirs at the other end.
+        let (x, y) = (x1 + (x2 - x1) * 0.36, y1 + (y2 - y1) * 0.36 - 3.0);
         let turn = ((y2 - y1) / (x2 - x1)).atan().to_degrees();
         let _ = write!(
             out,
@@ -431,8 +431,12 @@ impl Page {
     }
 }
 
+fn float(count: usize) -> f64 {
+    u32::try_from(count).map_or(0.0, f64::from)
+}
+
 fn column(host: usize) -> f64 {
-    MARGIN + COLUMN * host as f64
+    MARGIN + COLUMN * float(host)
 }
 
 /// The head of an arrow.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use raet_core::stats::Verdict;
 use raet_core::wire::{Flags, Frame, Head, TransactionKind};
@@ -103,7 +104,7 @@ impl Tape {
 
     /// What an application was told, or, apart from that, took.
     pub(super) fn hash_told(&mut self, at: u64, host: usize, took: bool, what: &impl Hash) {
-        let lane = if took { 1 } else { 0 };
+        let lane = usize::from(took);
         (at, what).hash(self.hashes.entry((host, lane)).or_default());
     }
 
@@ -132,7 +133,7 @@ impl Tape {
 
     /// One line of text for one thing that happened.
     pub fn text(&self, line: &Line) -> String {
-        let time = line.at as f64 / 1e6;
+        let time = seconds(line.at);
         let way = |from, to| format!("{:>5} → {:<5}", self.name(from), self.name(to));
         match &line.what {
             What::Sent {
@@ -162,7 +163,7 @@ impl Tape {
                 verdict,
             } => {
                 let way = way(*from, Some(*to));
-                let after = (line.at - left) as f64 / 1e3;
+                let after = seconds(line.at - left) * 1e3;
                 let verdict = match verdict {
                     Some(Verdict::Taken) => "taken".to_owned(),
                     Some(Verdict::Repeated) => "repeated".to_owned(),
@@ -217,6 +218,11 @@ impl fmt::Display for Said {
         }
         write!(f, ") {:x}→{:x}", head.source, head.destination)
     }
+}
+
+/// Microseconds as seconds.
+pub(super) fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
 }
 
 pub(super) fn head(bytes: &[u8]) -> Option<Head> {

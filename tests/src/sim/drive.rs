@@ -1,0 +1,327 @@
+//! Hosts at work: started and stopped, and driven as a driver drives an engine.
+
+use raet_core::event::{Event, RemoteEvent};
+use raet_core::keep::Record;
+
+use super::app::{TO_ATTACKER, to_attacker};
+use super::engine::Metered;
+use super::guard::Guard;
+use super::law::{self, Law, Rule};
+use super::plan::Fault;
+use super::simulation::{Happening, Simulation};
+use super::tape::{What, seconds};
+
+/// Times in a row that a host may be woken for nothing.
+const IDLE: u32 = 4;
+
+impl Simulation {
+    pub(super) fn start(&mut self, n: usize) -> Law {
+        if self.hosts[n].engine.is_some() {
+            return Ok(());
+        }
+        let role = self.plan.hosts[self.plan.hosts[n].role].name;
+        let (now, meter) = (self.now, self.options.meter);
+        let seals = self.seals.clone();
+        let started = self.hosts[n].start(now, role, &self.plan, seals, meter);
+        if let Err(why) = started {
+            let records: Vec<_> = self.hosts[n].keep.records().collect();
+            let name = self.name(n);
+            let what = format!("{name} cannot start with its own records: {why}: {records:?}");
+            return Err((Rule::Whole, what));
+        }
+        if self.plan.hosts[n].fast != 0 {
+            self.fault(Fault::Clock);
+        }
+        if self.plan.back {
+            self.fault(Fault::Back);
+        }
+        self.note(n, || "starts".to_owned());
+        self.call_all(n);
+        self.drive(n)
+    }
+
+    pub(super) fn name(&self, n: usize) -> &'static str {
+        self.plan.hosts[n].name
+    }
+
+    pub(super) fn resume(&mut self, n: usize) -> Law {
+        if self.hosts[n].is_stalled(self.now) {
+            return Ok(());
+        }
+        while let Some((left, source, from, bytes)) = self.hosts[n].socket.pop_front() {
+            self.hand_over(n, left, source, from, bytes)?;
+        }
+        self.wake(n)
+    }
+
+    pub(super) fn stored(&mut self, n: usize, life: u32, record: &Record) -> Law {
+        let host = &mut self.hosts[n];
+        if host.life != life || host.engine.is_none() {
+            return Ok(());
+        }
+        host.unstored -= 1;
+        host.keep.store(record.clone());
+        let time = host.time(self.now, self.plan.back);
+        if let Some(engine) = &mut host.engine {
+            engine.call(|e| e.handle_stored(time, record));
+        }
+        // A host that is stalled looks at it later.
+        if self.hosts[n].is_stalled(self.now) {
+            return Ok(());
+        }
+        self.drive(n)
+    }
+
+    /// A host's deadline has come, or may have.
+    pub(super) fn wake(&mut self, n: usize) -> Law {
+        let now = self.now;
+        let host = &mut self.hosts[n];
+        host.wake = None;
+        // Who is woken for a deadline reads the clock right.
+        let time = host.time(now, false);
+        let latest = host.latest;
+        let Some(engine) = &mut host.engine else {
+            return Ok(());
+        };
+        let before = engine.get().poll_timeout();
+        engine.call(|e| e.handle_timeout(time));
+        let after = engine.get().poll_timeout();
+        let due = before.is_some_and(|t| t.at <= latest);
+        let idle = due && after == before;
+        let made = self.report.datagrams;
+        self.drive(n)?;
+        let host = &mut self.hosts[n];
+        host.idle_wakes = if idle && self.report.datagrams == made {
+            host.idle_wakes + 1
+        } else {
+            0
+        };
+        if host.idle_wakes > IDLE {
+            let what = format!("{} is woken again and again for {after:?}", self.name(n));
+            return Err((Rule::Busy, what));
+        }
+        Ok(())
+    }
+
+    /// Does what a driver does after every input: all outputs, until there are none.
+    pub(super) fn drive(&mut self, n: usize) -> Law {
+        if self.hosts[n].is_stalled(self.now) {
+            return Ok(());
+        }
+        let mut rounds = 0;
+        loop {
+            let mut order = [0, 1, 2, 3];
+            if self.whims.is_some() {
+                self.extra_polls(n);
+            }
+            if let Some(whims) = &mut self.whims {
+                whims.shuffle(&mut order);
+                // To take a message is to say something: what is to be sent comes after it.
+                let of = |what| order.iter().position(|w| *w == what).unwrap_or(0);
+                let (take, send) = (of(2), of(3));
+                if take > send {
+                    order.swap(take, send);
+                }
+            }
+            let mut any = false;
+            for what in order {
+                any |= match what {
+                    0 => self.poll_records(n),
+                    1 => self.poll_events(n)?,
+                    2 => self.poll_messages(n)?,
+                    _ => self.poll_transmits(n)?,
+                };
+            }
+            if !any {
+                break;
+            }
+            rounds += 1;
+            if rounds > 1000 {
+                let what = format!("{} has more and more to say", self.name(n));
+                return Err((Rule::Busy, what));
+            }
+        }
+        self.drain_seals()?;
+        let (now, name) = (self.now, self.name(n));
+        let host = &mut self.hosts[n];
+        let Some(engine) = &host.engine else {
+            return Ok(());
+        };
+        law::memory(name, engine)?;
+        let timeout = engine.get().poll_timeout();
+        law::deadline(name, host.latest, timeout)?;
+        let wake = timeout.map(|t| host.clock.when(t.at).max(now));
+        if wake != host.wake {
+            host.wake = wake;
+            if let Some(at) = wake {
+                self.at(at, Happening::Wake(n));
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls that must change nothing.
+    fn extra_polls(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        let (Some(whims), Some(engine)) = (&mut self.whims, &mut host.engine) else {
+            return;
+        };
+        let latest = host.latest;
+        for _ in 0..whims.below(3) {
+            match whims.below(4) {
+                0 => drop(engine.get().poll_timeout()),
+                1 => {
+                    let next = engine.get().poll_timeout();
+                    if next.is_none_or(|t| t.at > latest) {
+                        engine.call(|e| e.handle_timeout(latest));
+                    }
+                }
+                2 => drop(engine.get().remotes()),
+                _ => drop(engine.call(|e| e.poll_transmit(latest, &mut [0; 10]))),
+            }
+        }
+    }
+
+    fn poll_records(&mut self, n: usize) -> bool {
+        let mut any = false;
+        loop {
+            let host = &mut self.hosts[n];
+            let engine = host.engine.as_mut();
+            let Some(record) = engine.and_then(|e| e.call(|e| e.poll_record())) else {
+                return any;
+            };
+            any = true;
+            let at = host.store_at(self.now, record.place());
+            let life = host.life;
+            self.tape.line(self.now, || What::Note {
+                host: n,
+                text: format!("keeps, at {:.6}: {record:?}", seconds(at)),
+            });
+            self.at(at, Happening::Stored(n, life, Box::new(record)));
+        }
+    }
+
+    fn poll_events(&mut self, n: usize) -> Result<bool, (Rule, String)> {
+        let mut any = false;
+        loop {
+            let engine = self.hosts[n].engine.as_mut();
+            let Some(event) = engine.and_then(|e| e.call(|e| e.poll_event())) else {
+                return Ok(any);
+            };
+            any = true;
+            self.tape
+                .hash_told(self.now, n, false, &format!("{event:?}"));
+            let text = || format!("{event:?}");
+            self.tape.line(self.now, || What::Told {
+                host: n,
+                text: text(),
+            });
+            self.told(n, &event)?;
+        }
+    }
+
+    fn told(&mut self, n: usize, event: &Event) -> Law {
+        match event {
+            // What was sent to an attacker may end in any way.
+            Event::Message {
+                token: TO_ATTACKER, ..
+            } => Ok(()),
+            Event::Message {
+                token,
+                outcome,
+                remote,
+                ..
+            } => {
+                let number = *token as usize;
+                let to = self.ledger.sent.get(number).map_or(0, |s| s.to);
+                let host = &self.hosts[n];
+                let engine = host.engine.as_ref();
+                let info = engine.and_then(|e| e.get().remote(*remote));
+                let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
+                let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
+                self.ledger.ended(number, *outcome, now, remote, life)
+            }
+            Event::Remote { remote, what, .. } => {
+                let engine = self.hosts[n].engine.as_ref();
+                let info = engine.and_then(|e| e.get().remote(*remote));
+                let whom = info.and_then(|i| self.whom(n, &i));
+                if self.plan.menace.siege {
+                    self.guard.besieged(self.now, n, whom, *what)?;
+                }
+                match (what, whom) {
+                    (RemoteEvent::Allowed, Some(whom)) => {
+                        self.report.sessions += 1;
+                        let life = self.hosts[whom].life;
+                        self.ledger.session(n, whom, life);
+                    }
+                    // Who it was cannot be asked any more: all may be meant.
+                    (RemoteEvent::Forgotten, _) => {
+                        for other in 0..self.hosts.len() {
+                            self.ledger.forgot(n, other);
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            Event::KeysOffered { .. } => Ok(()),
+        }
+    }
+
+    fn poll_messages(&mut self, n: usize) -> Result<bool, (Rule, String)> {
+        let hunger = if self.healed || self.hosts[n].plan.appetite >= 1000 {
+            self.hosts[n]
+                .hunger(self.now)
+                .max(usize::from(self.healed) * 1000)
+        } else {
+            0
+        };
+        self.take(n, hunger)
+    }
+
+    /// An application takes so many messages, if there are.
+    pub(super) fn take(&mut self, n: usize, count: usize) -> Result<bool, (Rule, String)> {
+        let mut any = false;
+        for _ in 0..count {
+            let host = &mut self.hosts[n];
+            let Some(taken) = host.engine.as_mut().and_then(Metered::poll_message) else {
+                break;
+            };
+            any = true;
+            let life = host.life;
+            // A name is a claim; the keys of a role are what is proven.
+            let remote = host
+                .engine
+                .as_ref()
+                .and_then(|e| e.get().remote(taken.remote));
+            let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
+            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
+            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
+                continue;
+            }
+            let told = (&taken.name, &taken.body);
+            self.tape.hash_told(self.now, n, true, &told);
+            self.tape.line(self.now, || What::Told {
+                host: n,
+                text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
+            });
+            self.ledger.took(n, life, from, &taken.body)?;
+        }
+        Ok(any)
+    }
+
+    fn poll_transmits(&mut self, n: usize) -> Result<bool, (Rule, String)> {
+        let mut any = false;
+        let mut buffer = [0; 1200];
+        while self.now >= self.hosts[n].blocked_until {
+            let host = &mut self.hosts[n];
+            let time = host.time(self.now, self.plan.back);
+            let engine = host.engine.as_mut();
+            let made = engine.and_then(|e| e.call(|e| e.poll_transmit(time, &mut buffer)));
+            let Some(made) = made else { break };
+            any = true;
+            self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
+        }
+        Ok(any)
+    }
+}
