@@ -151,7 +151,8 @@ pub struct Timers {
     pub joiner: Pace,
     /// A join begun by a peer. It repeats its response only when asked again (H9).
     pub joinent: Pace,
-    /// How long a joiner that was told to wait does so before it asks again. Default 60 s.
+    /// How long a joiner that was told to wait does so before it asks again; so much later a join ends
+    /// for which a person has to decide, on either side. Default 60 s.
     pub pend_redo: Duration,
     /// An allow begun here.
     pub allower: Pace,

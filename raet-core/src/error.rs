@@ -14,6 +14,8 @@ pub enum SetupError {
     Name,
     /// `body` is neither JSON nor msgpack.
     BodyKind,
+    /// `main`, `head` or `body` needs a feature of this crate that is off.
+    Feature,
     /// `window` is below 2, or a redo interval is zero or larger than its maximum.
     Pace,
     /// A kept record does not fit: two of one name or id, a weak key, or more than the limits.
@@ -26,6 +28,9 @@ impl fmt::Display for SetupError {
             Self::Limits(e) => e.fmt(f),
             Self::Name => f.write_str(
                 "a name or role is empty, too long, or has a space, slash or control character",
+            ),
+            Self::Feature => f.write_str(
+                "this build lacks the feature `joinent`, `json-head` or `msgpack` that is asked for",
             ),
             Self::BodyKind => f.write_str("join bodies are json or msgpack"),
             Self::Pace => f.write_str(
@@ -101,7 +106,7 @@ impl core::error::Error for SendError {}
 /// Why a judgement of a role's keys was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JudgeError {
-    /// No such role is known.
+    /// No such role is known, or its keys are not.
     Unknown,
     /// Its keys are not the ones that were judged: another key arrived meanwhile (H17).
     KeysChanged,
@@ -117,3 +122,29 @@ impl fmt::Display for JudgeError {
 }
 
 impl core::error::Error for JudgeError {}
+
+/// Why the keys of a role were not taken in advance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntroduceError {
+    /// A name that the protocol cannot carry.
+    Name,
+    /// The keys are weak: anyone could claim them (H16).
+    WeakKeys,
+    /// Other keys are held for this role (H17): forget it first, or judge those.
+    OtherKeys,
+    /// No room among [`Limits::roles`](crate::limits::Limits::roles) now.
+    Full,
+}
+
+impl fmt::Display for IntroduceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "a role is empty, too long, or has a space, slash or control character",
+            Self::WeakKeys => "the keys are weak: anyone could claim them",
+            Self::OtherKeys => "other keys are held for this role",
+            Self::Full => "no room for another role now",
+        })
+    }
+}
+
+impl core::error::Error for IntroduceError {}

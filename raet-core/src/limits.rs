@@ -49,7 +49,7 @@ impl Limits {
     /// The longest body that fits a byte budget.
     pub const fn largest(budget: usize) -> usize {
         let room = budget.saturating_sub(1);
-        let coat = room - room.div_ceil(8 * SMALLEST_SEGMENT + 1);
+        let coat = room - room.saturating_add(1) / (8 * SMALLEST_SEGMENT + 1);
         coat.saturating_sub(MESSAGE_OVERHEAD)
     }
 
@@ -116,3 +116,16 @@ impl core::fmt::Display for LimitsError {
 }
 
 impl core::error::Error for LimitsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_body_of_a_budget_takes_all_of_it() {
+        for len in 0..100_000 {
+            assert_eq!(Limits::largest(Limits::budget(len)), len);
+            assert!(Limits::budget(Limits::largest(len + 41)) <= len + 41);
+        }
+    }
+}

@@ -35,7 +35,14 @@ impl core::ops::Add<Duration> for Instant {
 
     /// Saturates at [`Instant::NEVER`].
     fn add(self, later: Duration) -> Self {
-        let micros = u64::try_from(later.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        Self(self.0.saturating_add(micros(later)))
     }
+}
+
+/// A time in microseconds, saturating: half a million years. In 64 bits, which a small machine has, unlike
+/// the 128 of [`Duration::as_micros`].
+pub(crate) const fn micros(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_mul(1_000_000)
+        .saturating_add(time.subsec_micros() as u64)
 }

@@ -17,7 +17,7 @@ use raet_core::{RoadStack, time};
 
 use crate::engine::Shared;
 use crate::error::OpenError;
-use crate::keep::Keep;
+use crate::keep::{Identity, Keep, Kept, writer};
 use crate::road::Road;
 use crate::socket::Socket;
 use crate::trace::{Trace, Tracer};
@@ -106,7 +106,8 @@ impl RoadBuilder {
         self
     }
 
-    /// Where to store what must survive a restart.
+    /// Where to store what must survive a restart. An estate that it holds already wins over the
+    /// name, role, secrets and address given here.
     pub fn keep(mut self, keep: impl Keep + 'static) -> Self {
         self.keep = Some(Box::new(keep));
         self
@@ -148,19 +149,37 @@ impl RoadBuilder {
         mut self,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<Shared>, OpenError> {
-        let records = match &mut self.keep {
+        let Kept { identity, records } = match &mut self.keep {
             Some(keep) => keep.load().map_err(OpenError::Keep)?,
-            None => Vec::new(),
+            None => Kept::default(),
+        };
+        let fresh = identity.is_none();
+        let mut identity = match identity {
+            Some(kept) => kept,
+            None => Identity {
+                role: self.role.take().unwrap_or_else(|| self.name.clone()),
+                name: self.name,
+                address: self.bind,
+                bind: self.bind,
+                secrets: match self.secrets {
+                    Some(secrets) => secrets,
+                    None => Secrets::new(&random()?, &random()?),
+                },
+            },
         };
         let name = |text: &str| name(text).map_err(|_| OpenError::Setup(SetupError::Name));
-        let secrets = match self.secrets {
-            Some(secrets) => secrets,
-            None => Secrets::new(&random()?, &random()?),
-        };
-        let mut config = Config::new(name(&self.name)?, secrets);
-        if let Some(role) = &self.role {
-            config.role = name(role)?;
+        let (own_name, role) = (name(&identity.name)?, name(&identity.role)?);
+        let socket = Socket::bind(identity.bind).map_err(|source| OpenError::Bind {
+            address: identity.bind,
+            source,
+        })?;
+        if fresh && let Some(keep) = &mut self.keep {
+            identity.bind = socket.0.local;
+            identity.address = socket.0.local;
+            identity = keep.create(identity).map_err(OpenError::Keep)?;
         }
+        let mut config = Config::new(own_name, identity.secrets);
+        config.role = role;
         if !records
             .iter()
             .any(|record| matches!(record, Record::Estate(_)))
@@ -170,12 +189,8 @@ impl RoadBuilder {
         for tune in self.tune {
             tune(&mut config);
         }
-        let socket = Socket::bind(self.bind).map_err(|source| OpenError::Bind {
-            address: self.bind,
-            source,
-        })?;
         let epoch = Instant::now();
-        let stack = RoadStack::new(
+        let mut stack = RoadStack::new(
             time::Instant::ZERO,
             config,
             self.limits,
@@ -183,10 +198,33 @@ impl RoadBuilder {
             records,
         )
         .map_err(OpenError::Setup)?;
+        let mut waiting = None;
+        if let Some(keep) = &mut self.keep
+            && let Some(record) = stack.poll_record()
+        {
+            // The first session ids are reserved before anybody asks for one.
+            match keep.store(std::slice::from_ref(&record)) {
+                Ok(()) => stack.handle_stored(time::Instant::ZERO, &record),
+                Err(_) => waiting = Some(record),
+            }
+        }
         let verifier = NaclSuite::new(&random()?);
-        Ok(Arc::new(Shared::new(
-            stack, verifier, socket, self.keep, self.trace, epoch, wake,
-        )))
+        let shared = Arc::new(Shared::new(
+            stack,
+            verifier,
+            socket,
+            self.keep.is_some(),
+            self.trace,
+            epoch,
+            wake,
+        ));
+        if let Some(keep) = self.keep {
+            if let Some(record) = waiting {
+                shared.enter(|state| state.store(record));
+            }
+            writer::start(&shared, keep).map_err(OpenError::System)?;
+        }
+        Ok(shared)
     }
 }
 

@@ -4,9 +4,9 @@
 //! receives, minds the deadlines, and sends what is left. Nothing is handed from thread to thread
 //! but a wake-up, and that only when the driver would otherwise sleep too long.
 //!
-//! Three locks, always taken in this order and none held while waiting: the keep's, the sender's,
-//! the state's. A signature is checked, a datagram given to the system and a record stored while the
-//! state is free.
+//! Two locks, always taken in this order and none held while waiting: the sender's, the state's. A
+//! signature is checked and a datagram given to the system while the state is free. Records are stored by
+//! a thread of their own (`keep::writer`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -17,16 +17,17 @@ use std::time::{Duration, Instant};
 use quinn_udp::UdpSockRef;
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
+use raet_core::road::{Checked, Claims};
 use raet_core::stats::Verdict;
+use raet_core::wire::Head;
 use raet_core::{RemoteId, time};
 
 use crate::body::{Body, Message};
 use crate::delivery::{Delivery, Report, Ticket};
 use crate::error::{Closed, ConnectError, SendError};
 use crate::event::{Event, Incoming};
-use crate::keep::Keep;
 use crate::outlet::Outlet;
 use crate::road::SendOptions;
 use crate::socket::{Batch, Socket};
@@ -36,8 +37,9 @@ use crate::trace::{self, Trace, Tracer};
 /// Datagrams that one call sends before the driver takes over.
 const SHARE: usize = 64;
 
-/// Datagrams acted on before what they caused is told and sent.
-const BURST: usize = 8;
+/// Datagrams whose signatures are checked together, and that are acted on before what they caused is
+/// told and sent. More would save no more.
+const BURST: usize = 16;
 
 /// A driver that was to wake this soon is left to do so, even if nothing is due then: cheaper than
 /// to set its clock back and forth with each message.
@@ -46,15 +48,13 @@ const LAZY: Duration = Duration::from_millis(250);
 /// For a driver without a deadline. That it wakes then costs nothing.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// After a keep has failed, and between two tries of a socket whose buffer is full.
-const KEEP_RETRY: Duration = Duration::from_secs(1);
+/// Between two tries of a socket whose buffer is full.
 const BLOCKED_RETRY: Duration = Duration::from_millis(2);
 
 /// What all handles and the driver of one road share.
 pub(crate) struct Shared {
     state: Mutex<State>,
     sender: Mutex<Sender>,
-    keep: Mutex<Option<Box<dyn Keep>>>,
     pub(crate) socket: Socket,
     /// Checks signatures beside the engine's lock. It draws nothing.
     verifier: NaclSuite,
@@ -68,6 +68,17 @@ struct Sender {
     /// `None` once the driver has ended.
     udp: Option<UdpSocket>,
     outlet: Outlet,
+}
+
+/// A datagram, its source, and the address of ours that it was sent to.
+type Arrival<'d> = (SocketAddr, Option<IpAddr>, &'d mut [u8]);
+
+/// What is remembered of a datagram while it is acted on.
+struct Came {
+    from: SocketAddr,
+    ours: Option<IpAddr>,
+    seen: Option<(usize, Option<Head>)>,
+    verdict: Option<Verdict>,
 }
 
 /// What a driver does next.
@@ -85,19 +96,18 @@ impl Shared {
         stack: Stack,
         verifier: NaclSuite,
         (socket, udp): (Socket, UdpSocket),
-        keep: Option<Box<dyn Keep>>,
+        writes: bool,
         trace: Option<Tracer>,
         epoch: Instant,
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let state = State::new(stack, keep.is_some());
+        let state = State::new(stack, writes);
         Self {
             state: Mutex::new(state),
             sender: Mutex::new(Sender {
                 udp: Some(udp),
                 outlet: Outlet::new(),
             }),
-            keep: Mutex::new(keep),
             socket,
             verifier,
             trace,
@@ -106,7 +116,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic inside the engine would be a bug of its own; the road goes on as well as it can.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = self.engine_time(Instant::now());
@@ -219,7 +229,6 @@ impl Shared {
     fn rouse(&self, mut state: MutexGuard<'_, State>, busy: bool) {
         let Some(until) = state.asleep else { return };
         let due = busy
-            || !state.records.is_empty()
             || state
                 .stack
                 .poll_timeout()
@@ -233,7 +242,6 @@ impl Shared {
 
     /// What a driver does whenever it is awake, then what it does next.
     pub(crate) fn turn(&self) -> Next {
-        self.store();
         self.enter(|state| {
             let now = state.now;
             state.stack.handle_timeout(now);
@@ -249,9 +257,6 @@ impl Shared {
         {
             return Next::End;
         }
-        if !state.records.is_empty() && state.keep_retry.is_none() {
-            return Next::Again;
-        }
         let due = state
             .stack
             .poll_timeout()
@@ -260,7 +265,7 @@ impl Shared {
             Phase::Lingering(until) => Some(until),
             _ => None,
         };
-        let next = [due, linger, state.keep_retry].into_iter().flatten().min();
+        let next = [due, linger].into_iter().flatten().min();
         let next = match next {
             _ if state.blocked => Some(now + BLOCKED_RETRY),
             // Whoever sends just now wakes the driver for what is left.
@@ -291,75 +296,79 @@ impl Shared {
             Ok(_) => {}
             Err(e) => return e.kind() != io::ErrorKind::WouldBlock && !batch.is_failing(),
         }
-        let mut count = 0;
-        batch.each(&self.socket.counts, |from, ours, datagram| {
-            self.datagram(from, ours, datagram);
-            count += 1;
-            if count % BURST == 0 {
-                self.command(|_| ());
-            }
-        });
-        self.command(|_| ());
+        let mut datagrams = batch.datagrams(&self.socket.counts).peekable();
+        while datagrams.peek().is_some() {
+            self.burst(&mut datagrams);
+            self.command(|_| ());
+        }
         true
     }
 
-    /// Acts on a datagram. Who waits for what came of it is woken after the burst, so that a
-    /// crowd of messages does not wake its taker for each.
-    fn datagram(&self, from: SocketAddr, ours: Option<IpAddr>, datagram: &mut [u8]) {
-        // It is opened in place: what it was is seen before.
-        let seen = self.trace.as_ref().map(|_| trace::look(datagram));
+    /// Judges the next datagrams, checks the signatures of all that are left in one go while the
+    /// engine is free, and acts on them in their order.
+    ///
+    /// Who waits for what came of it is woken after the burst, so that a crowd of messages does not
+    /// wake its taker for each.
+    fn burst<'d>(&self, datagrams: &mut impl Iterator<Item = Arrival<'d>>) {
+        let mut claims = Claims::<'_, _, BURST>::new();
+        let mut came: heapless::Vec<Came, BURST> = heapless::Vec::new();
+        let mut last = None;
         let mut state = self.lock();
-        let now = state.now;
-        let verdict = match state.stack.judge(now, from, datagram) {
-            Err(verdict) => verdict,
-            Ok(claim) => {
-                drop(state);
-                let checked = claim.verify(&self.verifier);
-                state = self.lock();
-                let now = state.now;
-                state.stack.accept(now, checked)
-            }
-        };
-        if let (true, Some(ours), Verdict::Taken | Verdict::Repeated) =
-            (self.socket.wildcard, ours, verdict)
-        {
-            state.sources.remember(from, ours);
-        }
-        drop(state);
-        if let (Some(trace), Some((len, head))) = (&self.trace, seen) {
-            trace(Trace::Came {
+        while !came.is_full() && last.is_none() {
+            let Some((from, ours, datagram)) = datagrams.next() else {
+                break;
+            };
+            // It is opened in place: what it was is seen before.
+            let seen = self.trace.as_ref().map(|_| trace::look(datagram));
+            let now = state.now;
+            let verdict = match state.stack.judge(now, from, datagram) {
+                Ok(claim) => {
+                    last = claims.push(claim).err();
+                    None
+                }
+                Err(verdict) => Some(verdict),
+            };
+            let _ = came.push(Came {
                 from,
-                len,
-                head,
+                ours,
+                seen,
                 verdict,
             });
         }
-    }
-
-    /// Stores the records that wait, without holding up anything else.
-    fn store(&self) {
-        let mut keep = self.keep.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(keep) = keep.as_mut() else { return };
-        loop {
-            let mut state = self.lock();
-            if state.keep_retry.is_some_and(|at| at > Instant::now()) {
-                return;
+        drop(state);
+        let mut checked: heapless::Vec<Checked<'_>, BURST> = heapless::Vec::new();
+        claims.verify(&self.verifier, |claim| {
+            let _ = checked.push(claim);
+        });
+        if let Some(last) = last {
+            let _ = checked.push(last.verify(&self.verifier));
+        }
+        let mut state = self.lock();
+        let now = state.now;
+        let mut checked = checked.into_iter();
+        for came in &mut came {
+            if came.verdict.is_none()
+                && let Some(checked) = checked.next()
+            {
+                let verdict = state.stack.accept(now, checked);
+                if let (true, Some(ours), Verdict::Taken | Verdict::Repeated) =
+                    (self.socket.wildcard, came.ours, verdict)
+                {
+                    state.sources.remember(came.from, ours);
+                }
+                came.verdict = Some(verdict);
             }
-            state.keep_retry = None;
-            let Some(record) = state.records.pop_front() else {
-                return;
-            };
-            drop(state);
-            match keep.store(&record) {
-                Ok(()) => self.enter(|state| {
-                    let now = state.now;
-                    state.stack.handle_stored(now, &record);
-                }),
-                Err(error) => self.enter(|state| {
-                    state.records.push_front(record);
-                    state.keep_retry = Some(Instant::now() + KEEP_RETRY);
-                    state.tell(Event::KeepFailed(error.to_string()));
-                }),
+        }
+        drop(state);
+        let Some(trace) = &self.trace else { return };
+        for came in came {
+            if let (Some((len, head)), Some(verdict)) = (came.seen, came.verdict) {
+                trace(Trace::Came {
+                    from: came.from,
+                    len,
+                    head,
+                    verdict,
+                });
             }
         }
     }
@@ -461,6 +470,32 @@ impl Shared {
         keys: Option<&PublicKeys>,
     ) -> Result<(), JudgeError> {
         self.command(|state| state.stack.judge_role(state.now, role, status, keys))
+    }
+
+    pub(crate) fn introduce_role(
+        &self,
+        role: &str,
+        keys: &PublicKeys,
+        status: Status,
+    ) -> Result<(), IntroduceError> {
+        self.command(|state| state.stack.introduce_role(state.now, role, keys, status))
+    }
+
+    /// Ends all dealings with the estates that have joined under a role.
+    #[cfg(unix)]
+    pub(crate) fn forget_bearers(&self, role: &str) {
+        self.command(|state| {
+            let joined = state.stack.remotes();
+            let joined = joined.filter(|info| info.role == role && (info.joined || info.proven));
+            for id in joined.map(|info| info.id).collect::<Vec<_>>() {
+                // It was there under this very lock.
+                let _ = state.stack.forget(state.now, id);
+            }
+        });
+    }
+
+    pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
+        self.command(|state| state.stack.forget_role(state.now, role))
     }
 
     pub(crate) fn set_presence(&self, presence: Option<Presence>) {
@@ -597,11 +632,22 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .udp = None;
+        self.close(|state| {
+            // After a panic the engine is not asked any more.
+            state.give_up();
+            state.driven_out = true;
+        });
+    }
+
+    /// Notes the end of the driver or of the keep's thread. With the later one the road is closed.
+    pub(crate) fn close(&self, ended: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        // After a panic the engine is not asked any more.
-        state.give_up();
-        state.phase = Phase::Closed;
-        state.release_all();
+        ended(&mut state);
+        if state.driven_out && !state.writes {
+            state.phase = Phase::Closed;
+            state.release_all();
+        }
+        state.keep_work.notify_one();
         wake(state);
     }
 

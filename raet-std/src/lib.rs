@@ -50,11 +50,14 @@
 
 mod body;
 mod builder;
+#[cfg(unix)]
+pub mod control;
 mod delivery;
 mod engine;
 mod error;
 mod event;
-mod keep;
+pub mod keep;
+pub mod migration;
 mod outlet;
 mod road;
 mod socket;
@@ -69,7 +72,7 @@ pub use builder::RoadBuilder;
 pub use delivery::{Delivery, Report, Shutdown, Undelivered};
 pub use error::{Closed, ConnectError, OpenError, SendError};
 pub use event::{Event, Incoming};
-pub use keep::Keep;
+pub use keep::{FileKeep, Keep};
 /// The engine, whose types a road's API speaks in.
 pub use raet_core as core;
 pub use road::{Road, RoadStats, SendOptions};

@@ -1,6 +1,7 @@
 //! The blocking handle, and the thread that drives its road.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -12,7 +13,7 @@ use quinn_udp::UdpSockRef;
 use raet_core::RemoteId;
 use raet_core::config::Presence;
 use raet_core::crypto::PublicKeys;
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Stats;
@@ -86,17 +87,11 @@ impl Road {
             let _ = waker.wake();
         });
         let shared = builder.build(wake)?;
-        let mut socket =
-            mio::net::UdpSocket::from_std(shared.for_driver().map_err(OpenError::System)?);
-        poller
-            .registry()
-            .register(&mut socket, SOCKET, Interest::READABLE)
-            .map_err(OpenError::System)?;
-        let theirs = Arc::clone(&shared);
-        let driver = thread::Builder::new()
-            .name("raet".to_owned())
-            .spawn(move || drive(&theirs, poller, socket))
-            .map_err(OpenError::System)?;
+        let driver = start(&shared, poller).map_err(|error| {
+            // Its keep is written by a thread already.
+            shared.end();
+            OpenError::System(error)
+        })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,
@@ -229,6 +224,24 @@ impl Road {
 
 macro_rules! handle_methods {
     () => {
+        /// This estate's name.
+        pub fn name(&self) -> String {
+            self.shared()
+                .enter(|state| state.stack.name().as_str().to_owned())
+        }
+
+        /// The role whose keys it bears.
+        pub fn role(&self) -> String {
+            self.shared()
+                .enter(|state| state.stack.role().as_str().to_owned())
+        }
+
+        /// What the road's own clock shows, from its opening on: what the moments in a [`RemoteInfo`] are
+        /// to be compared with.
+        pub fn now(&self) -> raet_core::time::Instant {
+            self.shared().enter(|state| state.now)
+        }
+
         /// The address that the socket is bound to, with the port that it got.
         pub fn local_addr(&self) -> SocketAddr {
             self.shared().socket.local
@@ -281,13 +294,63 @@ macro_rules! handle_methods {
             self.shared().judge_role(role, Status::Accepted, keys)
         }
 
-        /// Rejects the keys of a role. It takes effect at the role's next join.
+        /// Rejects the keys of a role. It takes effect at the role's next join; to end what goes on with
+        /// an estate, [`forget`](Self::forget) it too.
         ///
         /// # Errors
         ///
         /// See [`JudgeError`].
         pub fn reject(&self, role: &str, keys: Option<&PublicKeys>) -> Result<(), JudgeError> {
             self.shared().judge_role(role, Status::Rejected, keys)
+        }
+
+        /// Leaves the keys of a role to be decided again. It takes effect at the role's next join.
+        ///
+        /// # Errors
+        ///
+        /// See [`JudgeError`].
+        pub fn pend(&self, role: &str, keys: Option<&PublicKeys>) -> Result<(), JudgeError> {
+            self.shared().judge_role(role, Status::Pending, keys)
+        }
+
+        /// Takes the keys of a role before any estate shows them, with what was decided about them.
+        ///
+        /// # Errors
+        ///
+        /// See [`IntroduceError`].
+        pub fn introduce(
+            &self,
+            role: &str,
+            keys: &PublicKeys,
+            status: Status,
+        ) -> Result<(), IntroduceError> {
+            self.shared().introduce_role(role, keys, status)
+        }
+
+        /// Forgets a role, whatever was decided about it, and all remotes that bear it. Should one
+        /// come back, it is a stranger.
+        ///
+        /// # Errors
+        ///
+        /// When no such role is known.
+        pub fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
+            self.shared().forget_role(role)
+        }
+
+        /// Serves a [control socket](crate::control) at `path` for other processes of this host, as long
+        /// as what it returns lives. `folder` is that of the [`FileKeep`](crate::keep::FileKeep), if it has
+        /// one: names and times of roles that the engine forgets are looked up there.
+        ///
+        /// # Errors
+        ///
+        /// When another estate serves that path, or the system refuses it.
+        #[cfg(unix)]
+        pub fn serve_control(
+            &self,
+            path: &std::path::Path,
+            folder: Option<&std::path::Path>,
+        ) -> std::io::Result<crate::control::Control> {
+            crate::control::Control::open(self.shared(), path, folder.map(Into::into))
         }
 
         /// Turns the asking for signs of life on or off.
@@ -363,11 +426,24 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.finish(Duration::ZERO);
         self.join();
+        // Its keep is stored and free for the next one.
+        let _ = block_on(None, |cx| self.shared.poll_closed(cx));
     }
 }
 
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
+
+fn start(shared: &Arc<Shared>, poller: Poller) -> io::Result<JoinHandle<()>> {
+    let mut socket = mio::net::UdpSocket::from_std(shared.for_driver()?);
+    poller
+        .registry()
+        .register(&mut socket, SOCKET, Interest::READABLE)?;
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("raet".to_owned())
+        .spawn(move || drive(&shared, poller, socket))
+}
 
 fn drive(shared: &Shared, poller: Poller, socket: mio::net::UdpSocket) {
     let _ends = Ends(shared);

@@ -254,28 +254,23 @@ impl Batch {
         }
     }
 
-    /// Hands over each datagram with its source and the address of ours that it was sent to.
-    pub(crate) fn each(
+    /// Each datagram with its source and the address of ours that it was sent to.
+    pub(crate) fn datagrams(
         &mut self,
         counts: &Counts,
-        mut take: impl FnMut(SocketAddr, Option<IpAddr>, &mut [u8]),
-    ) {
-        let runs = self
-            .memory
+    ) -> impl Iterator<Item = (SocketAddr, Option<IpAddr>, &mut [u8])> {
+        let runs = std::mem::take(&mut self.runs);
+        self.memory
             .chunks_mut(LARGEST_RUN)
             .zip(&self.meta)
-            .take(self.runs);
-        for (buffer, meta) in runs {
-            let from = unmapped(meta.addr);
-            let Some(run) = buffer.get_mut(..meta.len) else {
-                continue;
-            };
-            for datagram in run.chunks_mut(meta.stride.max(1)) {
-                add(&counts.received, 1);
-                take(from, meta.dst_ip, datagram);
-            }
-        }
-        self.runs = 0;
+            .take(runs)
+            .flat_map(|(buffer, meta)| {
+                let from = unmapped(meta.addr);
+                let run = buffer.get_mut(..meta.len).unwrap_or(&mut []);
+                run.chunks_mut(meta.stride.max(1))
+                    .map(move |datagram| (from, meta.dst_ip, datagram))
+            })
+            .inspect(|_| add(&counts.received, 1))
     }
 }
 
@@ -374,11 +369,13 @@ mod tests {
         let mut got = Vec::new();
         while got.len() < 3 {
             match b.receive(UdpSockRef::from(&at), &mut batch) {
-                Ok(_) => batch.each(&b.counts, |from, ours, datagram| {
-                    assert_eq!(from, a.local);
-                    assert_eq!(ours.map(|ip| unmapped((ip, 0).into()).ip()), Some(to.ip()));
-                    got.push(datagram.to_vec());
-                }),
+                Ok(_) => {
+                    for (from, ours, datagram) in batch.datagrams(&b.counts) {
+                        assert_eq!(from, a.local);
+                        assert_eq!(ours.map(|ip| unmapped((ip, 0).into()).ip()), Some(to.ip()));
+                        got.push(datagram.to_vec());
+                    }
+                }
                 Err(e) => assert_eq!(e.kind(), io::ErrorKind::WouldBlock),
             }
         }

@@ -1,18 +1,19 @@
 //! What the lock of a road protects: the engine, who waits for it, and what it has said.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use raet_core::crypto::NaclSuite;
 use raet_core::event::{Doubt, Outcome, RemoteEvent};
-use raet_core::keep::Record;
+use raet_core::keep::{Place, Record};
 use raet_core::storage::Heap;
 use raet_core::{MessageId, RemoteId, RoadStack, time};
 
 use crate::delivery::{Report, Ticket, Undelivered};
 use crate::event::Event;
+use crate::keep::writer::GATHER;
 use crate::socket::Sources;
 use crate::wait::Waiters;
 
@@ -26,7 +27,7 @@ const EVENTS: usize = 1024;
 pub(crate) const TOLD: usize = 1024;
 
 /// Records that wait for the keep; beyond them they wait in the engine.
-const RECORDS: usize = 32;
+const RECORDS: usize = 512;
 
 /// What a road's life has come to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,10 +53,16 @@ pub(crate) struct State {
     pub(crate) missed: u64,
     /// Messages whose end is to be told as an event, until that is taken.
     pub(crate) told: usize,
-    pub(crate) records: VecDeque<Record>,
-    /// Whether there is a keep, so that records wait for it.
-    pub(crate) kept: bool,
-    pub(crate) keep_retry: Option<Instant>,
+    /// Records that wait for the keep, the newest of each place.
+    pub(crate) records: BTreeMap<Place, Record>,
+    /// When they are to be stored.
+    pub(crate) keep_due: Option<Instant>,
+    /// Tells the keep's thread of that.
+    pub(crate) keep_work: Arc<Condvar>,
+    /// There is a keep, and a thread that writes it.
+    pub(crate) writes: bool,
+    /// The driver has ended.
+    pub(crate) driven_out: bool,
     pub(crate) sources: Sources,
     /// Somebody sends: what is ready now goes out with it.
     pub(crate) flushing: bool,
@@ -81,7 +88,7 @@ pub(crate) struct Open {
 }
 
 impl State {
-    pub(crate) fn new(stack: Stack, kept: bool) -> Self {
+    pub(crate) fn new(stack: Stack, writes: bool) -> Self {
         Self {
             stack,
             now: time::Instant::ZERO,
@@ -92,9 +99,11 @@ impl State {
             events: VecDeque::new(),
             missed: 0,
             told: 0,
-            records: VecDeque::new(),
-            kept,
-            keep_retry: None,
+            records: BTreeMap::new(),
+            keep_due: None,
+            keep_work: Arc::default(),
+            writes,
+            driven_out: false,
             sources: Sources::default(),
             flushing: false,
             blocked: false,
@@ -114,12 +123,8 @@ impl State {
             while let Some(event) = self.stack.poll_event() {
                 self.pass_on(event);
             }
-            if self.kept {
-                while self.records.len() < RECORDS
-                    && let Some(record) = self.stack.poll_record()
-                {
-                    self.records.push_back(record);
-                }
+            if self.writes {
+                self.hand_over();
                 break;
             }
             // Without a keep this life is all there is: what it knows counts as stored.
@@ -130,6 +135,27 @@ impl State {
         }
         if !self.for_message.is_empty() && self.stack.messages_waiting() > 0 {
             self.for_message.release(&mut self.ready);
+        }
+    }
+
+    /// Gives the keep's thread what the engine wants stored.
+    fn hand_over(&mut self) {
+        while self.records.len() < RECORDS
+            && let Some(record) = self.stack.poll_record()
+        {
+            self.store(record);
+        }
+    }
+
+    /// Gives the keep's thread a record. Session ids are waited for, all else waits for more.
+    pub(crate) fn store(&mut self, record: Record) {
+        let urgent = matches!(record, Record::Estate(_));
+        let wait = if urgent { Duration::ZERO } else { GATHER };
+        let due = Instant::now() + wait;
+        self.records.insert(record.place(), record);
+        if self.keep_due.is_none_or(|planned| due < planned) {
+            self.keep_due = Some(due);
+            self.keep_work.notify_one();
         }
     }
 

@@ -13,7 +13,7 @@ use quinn_udp::UdpSockRef;
 use raet_core::RemoteId;
 use raet_core::config::Presence;
 use raet_core::crypto::PublicKeys;
-use raet_core::error::{Gone, JudgeError};
+use raet_core::error::{Gone, IntroduceError, JudgeError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use tokio::io::Interest;
@@ -52,9 +52,10 @@ impl Road {
         let notify = Arc::new(Notify::new());
         let wake = Arc::clone(&notify);
         let shared = builder.build(Box::new(move || wake.notify_one()))?;
+        let ends = Ends(Arc::clone(&shared));
         let socket = UdpSocket::from_std(shared.for_driver().map_err(OpenError::System)?)
             .map_err(OpenError::System)?;
-        tokio::spawn(drive(Ends(Arc::clone(&shared)), socket, notify));
+        tokio::spawn(drive(ends, socket, notify));
         Ok(Self {
             inner: Arc::new(Inner { shared }),
         })

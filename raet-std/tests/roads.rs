@@ -12,12 +12,13 @@ use raet_std::core::RemoteId;
 use raet_std::core::config::Trust;
 use raet_std::core::crypto::Secrets;
 use raet_std::core::event::{Failure, Outcome, RemoteEvent};
-use raet_std::core::keep::Record;
+use raet_std::core::keep::{MemoryKeep, Record};
 use raet_std::core::limits::Limits;
 use raet_std::core::storage::{Heap, Storage};
 use raet_std::core::wire::BodyKind;
+use raet_std::keep::{Keep, Kept};
 use raet_std::{
-    Body, Closed, ConnectError, Event, Incoming, Keep, OpenError, Road, RoadBuilder, SendError,
+    Body, Closed, ConnectError, Event, Incoming, OpenError, Road, RoadBuilder, SendError,
     SendOptions, Shutdown,
 };
 use serde::{Deserialize, Serialize};
@@ -566,35 +567,28 @@ fn who_lingers_answers_those_who_ask_again() {
 /// Records kept in memory, for as long as the test has them; stores nothing while it is broken.
 #[derive(Clone, Default)]
 struct Shelf {
-    records: Arc<Mutex<Vec<Record>>>,
+    records: Arc<Mutex<MemoryKeep>>,
     broken: Arc<AtomicBool>,
 }
 
-/// What a newer record replaces an older one by.
-fn key(record: &Record) -> (u8, String) {
-    match record {
-        Record::Estate(_) => (0, String::new()),
-        Record::Remote(remote) => (1, remote.name.as_str().to_owned()),
-        Record::Forgotten(name) => (1, name.as_str().to_owned()),
-        Record::Role(role) => (2, role.name.as_str().to_owned()),
-        Record::ForgottenRole(name) => (2, name.as_str().to_owned()),
-    }
-}
-
 impl Keep for Shelf {
-    fn load(&mut self) -> io::Result<Vec<Record>> {
-        Ok(self.records.lock().expect("no panic").clone())
+    fn load(&mut self) -> io::Result<Kept> {
+        let records = self.records.lock().expect("no panic").records().collect();
+        Ok(Kept {
+            identity: None,
+            records,
+        })
     }
 
-    fn store(&mut self, record: &Record) -> io::Result<()> {
+    fn store(&mut self, records: &[Record]) -> io::Result<()> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(io::Error::other("the disk is full"));
         }
-        let mut records = self.records.lock().expect("no panic");
-        records.retain(|kept| key(kept) != key(record));
-        if !matches!(record, Record::Forgotten(_) | Record::ForgottenRole(_)) {
-            records.push(record.clone());
-        }
+        let mut kept = self.records.lock().expect("no panic");
+        records
+            .iter()
+            .cloned()
+            .for_each(|record| kept.store(record));
         Ok(())
     }
 }

@@ -68,9 +68,9 @@ pub fn stamp() -> PathBuf {
 ///
 /// Instead of returning `None`, if `RAET_REQUIRE_INTEROP` is `1`.
 pub fn available() -> Option<Python> {
-    let interpreter = venv().join("bin/python");
-    if stamp().is_file() && interpreter.is_file() {
-        return Some(Python { interpreter });
+    let python = installed();
+    if python.is_some() {
+        return python;
     }
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let missing = format!("{test} needs Python RAET 0.6.8; set it up with: {SETUP}");
@@ -81,7 +81,14 @@ pub fn available() -> Option<Python> {
     None
 }
 
-fn required() -> bool {
+/// The environment's interpreter, or `None` where there is none: for who says so in an own way.
+pub fn installed() -> Option<Python> {
+    let interpreter = venv().join("bin/python");
+    (stamp().is_file() && interpreter.is_file()).then_some(Python { interpreter })
+}
+
+/// Whether a test may not be skipped for want of the environment.
+pub fn required() -> bool {
     env::var("RAET_REQUIRE_INTEROP").is_ok_and(|value| value == "1")
 }
 
@@ -157,13 +164,20 @@ impl Peer {
     /// Starts a peer, which yet has no stack. Failures call it `label`.
     #[track_caller]
     pub fn spawn(python: &Python, label: &str) -> Self {
-        let mut child = Command::new(&python.interpreter)
-            .arg(folder().join("raet_peer.py"))
+        let mut command = Command::new(&python.interpreter);
+        command.arg(folder().join("raet_peer.py"));
+        Self::of(command, label)
+    }
+
+    /// As [`Peer::spawn`], but of any program that takes the same commands.
+    #[track_caller]
+    pub fn of(mut command: Command, label: &str) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("{label}: {}: {e}", python.interpreter.display()));
+            .unwrap_or_else(|e| panic!("{label}: {command:?}: {e}"));
         let (lines_in, lines) = channel();
         let stderr = Arc::new(Mutex::new(String::new()));
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -304,6 +318,15 @@ impl Peer {
         self.waiting.drain(..).collect()
     }
 
+    /// Ends the stack without a farewell. The process can start the next one; nothing of this one is
+    /// waiting any more.
+    #[track_caller]
+    pub fn close(&mut self) {
+        self.command(serde_json::json!({"cmd": "close"}));
+        // Its events came before the reply.
+        self.drain();
+    }
+
     /// Stops the process and waits for its end, which must be a good one.
     #[track_caller]
     pub fn stop(mut self) {
@@ -317,12 +340,28 @@ impl Peer {
         }
     }
 
-    /// Kills the process, as a power cut would: no farewell, and a temporary keep stays behind.
+    /// Kills the process, as a power cut would: no farewell, and a temporary keep stays behind. Returns
+    /// the events that it had told and nobody asked for, oldest first.
     #[track_caller]
-    pub fn kill(mut self) {
+    pub fn kill(mut self) -> Vec<Value> {
         if let Err(e) = self.child.kill().and_then(|()| self.child.wait()) {
             self.fail(&format!("cannot be killed: {e}"));
         }
+        while let Ok(event) = self.lines.recv_timeout(PATIENCE) {
+            // Its last line may be cut.
+            if !is("unreadable")(&event) {
+                self.waiting.push_back(event);
+            }
+        }
+        self.waiting.drain(..).collect()
+    }
+
+    /// How many events of this kind have come and were not asked for. They go on waiting.
+    #[track_caller]
+    pub fn count(&mut self, wanted: impl Fn(&Value) -> bool) -> u64 {
+        // Nothing is accepted, so that all that came is set aside.
+        let _ = self.poll_for(|_| false);
+        self.waiting.iter().filter(|event| wanted(event)).count() as u64
     }
 
     #[track_caller]

@@ -3,8 +3,11 @@
 pub mod bench;
 pub mod interop;
 pub mod live;
+pub mod matrix;
 pub mod model;
+pub mod puppet;
 pub mod replay;
+pub mod scale;
 pub mod scripted;
 pub mod search;
 pub mod sim;

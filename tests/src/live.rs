@@ -61,8 +61,21 @@ pub struct Estate<S: Storage> {
 impl<S: Storage> Estate<S> {
     /// An estate on a free loopback port.
     pub fn new(config: Config, limits: Limits, seed: [u8; 32]) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-        Self::on(socket, config, limits, seed, MemoryKeep::default())
+        Self::from_records(config, limits, seed, [])
+    }
+
+    /// An estate on a free loopback port, that goes on from what an earlier life kept.
+    pub fn from_records(
+        config: Config,
+        limits: Limits,
+        seed: [u8; 32],
+        records: impl IntoIterator<Item = Record>,
+    ) -> Self {
+        let mut kept = MemoryKeep::default();
+        for record in records {
+            kept.store(record);
+        }
+        Self::on(free_port(), config, limits, seed, kept)
     }
 
     fn on(
@@ -94,6 +107,20 @@ impl<S: Storage> Estate<S> {
     pub fn restart(self, config: Config, seed: [u8; 32]) -> Self {
         let limits = *self.stack.limits();
         Self::on(self.socket, config, limits, seed, self.kept)
+    }
+
+    /// As [`Estate::restart`], on another port.
+    #[must_use]
+    pub fn move_away(self, config: Config, seed: [u8; 32]) -> Self {
+        let limits = *self.stack.limits();
+        Self::on(free_port(), config, limits, seed, self.kept)
+    }
+
+    /// As [`Estate::restart`], but what was kept is lost.
+    #[must_use]
+    pub fn lose_keep(self, config: Config, seed: [u8; 32]) -> Self {
+        let limits = *self.stack.limits();
+        Self::on(self.socket, config, limits, seed, MemoryKeep::default())
     }
 
     /// Where the engine's peers send to.
@@ -220,6 +247,10 @@ impl<S: Storage> Estate<S> {
             _ => {}
         }
     }
+}
+
+fn free_port() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port")
 }
 
 /// Loses `percent` of the datagrams each way, drawn from a seed.

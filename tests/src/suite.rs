@@ -1,22 +1,60 @@
 //! Crypto suites for tests: [`Weak`], which is fast and protects nothing, and [`Counting`], which tells
 //! what another suite was asked for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use raet_core::crypto::{Check, Crypto, Purpose, WeakKey};
 
 /// A suite that is the real one in everything but strength: keys differ, exchanges agree, tampering
 /// and wrong keys are found, draws are repeatable. Whoever knows a public key can forge with it.
-#[derive(Clone, Hash)]
+#[derive(Clone)]
 pub struct Weak {
     seed: [u8; 32],
+    seals: Option<Seals>,
+}
+
+impl Hash for Weak {
+    /// What it writes down decides nothing.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.seed.hash(state);
+    }
 }
 
 impl Weak {
     /// A suite that draws from this seed.
     pub const fn new(seed: &[u8; 32]) -> Self {
-        Self { seed: *seed }
+        Self {
+            seed: *seed,
+            seals: None,
+        }
+    }
+
+    /// As [`new`](Self::new), and every box that it seals is written down.
+    pub const fn recording(seed: &[u8; 32], seals: Seals) -> Self {
+        Self {
+            seed: *seed,
+            seals: Some(seals),
+        }
+    }
+}
+
+/// The key and nonce of each box that suites have sealed. Shared by its clones.
+#[derive(Clone)]
+pub struct Seals(Rc<RefCell<Vec<[u8; 32]>>>);
+
+impl Default for Seals {
+    fn default() -> Self {
+        // With room, so that an engine whose allocations are counted makes none here.
+        Self(Rc::new(RefCell::new(Vec::with_capacity(1024))))
+    }
+}
+
+impl Seals {
+    /// A hash of key and nonce of each box sealed since the last call.
+    pub fn take(&self, mut each: impl FnMut([u8; 32])) {
+        self.0.borrow_mut().drain(..).for_each(&mut each);
     }
 }
 
@@ -126,6 +164,9 @@ impl Crypto for Weak {
     }
 
     fn seal(&self, key: &[u8; 32], nonce: &[u8; 24], body: &mut [u8]) -> [u8; 16] {
+        if let Some(seals) = &self.seals {
+            seals.0.borrow_mut().push(hash(&[key, nonce]));
+        }
         pad(key, nonce, body);
         tag(key, nonce, body)
     }

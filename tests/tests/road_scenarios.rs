@@ -43,6 +43,8 @@ intended! {
     "join-pending-both" "other": "+join/ack again" => H7;
     "join-pending*" "other": "-join/request again" => PATIENCE;
     "join-pending*" "main": "+join/pend' again" => H7;
+    "join-pending*" "main": "+join/response' again" => ACCEPTED;
+    "join-pending-timeout" "main": "-join/nack'" => UNDECIDED;
     "join-rejected-after-pending" "other": "-join/request again" => PATIENCE;
     "join-rejected-after-pending" "main": "-join/nack'", "+join/reject'",
         "+join/reject' again" => H14_TOLD;
@@ -121,6 +123,8 @@ const NAMED: &str = "a message's head names it by an order index, so that it is 
     all sessions; these bytes are missing in the packet";
 const NEWER_SESSION: &str =
     "the new session ends what is open of the older one at the peer, unasked";
+const UNDECIDED: &str = "a join waits as long as a person may take, if its peer asks again";
+const ACCEPTED: &str = "an acceptance is told at once, and until it is heard";
 const PATIENCE: &str = "a pend puts the redo off at once; the reference's running one ends first";
 const SPREAD: &str =
     "presence asks up to an eighth of a period early, so that many do not ask at once";

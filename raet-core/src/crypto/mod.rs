@@ -172,9 +172,12 @@ pub trait Crypto {
     /// as bytes and `s` below the group's order. It accepts all that the reference makes.
     fn verify(&self, key: &Self::VerifyKey, signed: &[u8], signature: &[u8; 64]) -> bool;
 
-    /// Answers many [`Check`]s. A suite may do them together, if it accepts exactly what
-    /// [`verify`](Self::verify) does: the usual batch equation with the cofactor accepts more, and
-    /// two peers, or one peer under two loads, would differ about a packet.
+    /// Answers many [`Check`]s, each like [`verify`](Self::verify). A suite may do them together.
+    ///
+    /// Together, the answers for one signer's signatures may depend on each other where that signer
+    /// made them wrong on purpose (an `R` with a part of small order, which only the owner of the
+    /// secret key can fit an `s` to): such a one may pass here and not alone. It is still the owner's
+    /// word, so nobody gains by it; to its maker it is as if the network had lost some.
     fn verify_all(&self, checks: &mut [Check<'_, Self>]) {
         for check in checks {
             check.ok = self.verify(check.key, check.signed, check.signature);

@@ -124,20 +124,46 @@ fn a_signature_has_one_form() {
     ));
 }
 
-#[test]
-fn many_checks_have_the_answers_of_each() {
+#[allow(clippy::needless_pass_by_value, reason = "quickcheck calls it so")]
+fn many_checks_have_the_answers_of_each(damage: Vec<u8>) -> bool {
     let suite = suite();
-    let key = suite.verify_key(&bytes(MAIN[2])).unwrap();
-    let (signed, good, bad) = (acked(), unhex(ACK_FOOT), [1; 64]);
-    let check = |signature, ok| Check {
-        key: &key,
-        signed: &signed,
-        signature,
-        ok,
-    };
-    let mut checks = [check(&good, false), check(&bad, true), check(&good, false)];
+    let (main, other) = (
+        suite.sign_key(&bytes(MAIN[0])),
+        suite.sign_key(&bytes(OTHER[0])),
+    );
+    let keys = [&main, &other].map(|key| suite.verify_key(&suite.sign_key_public(key)).unwrap());
+    // What each was signed with, and what was done to it since: mostly nothing.
+    let packets: Vec<_> = (damage.iter().enumerate())
+        .map(|(n, damage)| {
+            let signed = [n as u8; 30];
+            let mut signature = suite.sign(if n % 3 == 0 { &main } else { &other }, &signed);
+            match damage {
+                0..16 => signature[usize::from(*damage) * 4] ^= 1 << (n % 8),
+                16 => signature = [0; 64],
+                17 => signature = suite.sign(if n % 3 == 0 { &other } else { &main }, &signed),
+                _ => {}
+            }
+            (&keys[usize::from(n % 3 != 0)], signed, signature)
+        })
+        .collect();
+    let mut checks: Vec<_> = (packets.iter().enumerate())
+        .map(|(n, &(key, ref signed, ref signature))| Check {
+            key,
+            signed,
+            signature,
+            ok: n % 2 == 0,
+        })
+        .collect();
     suite.verify_all(&mut checks);
-    assert_eq!(checks.map(|check| check.ok), [true, false, true]);
+    (checks.iter().zip(&packets))
+        .all(|(check, (key, signed, signature))| check.ok == suite.verify(key, signed, signature))
+}
+
+#[test]
+fn checks_made_together_have_the_answers_of_each() {
+    QuickCheck::new()
+        .tests(60)
+        .quickcheck(many_checks_have_the_answers_of_each as fn(Vec<u8>) -> bool);
 }
 
 #[test]

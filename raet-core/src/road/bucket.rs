@@ -2,7 +2,7 @@
 
 use core::hash::{Hash, Hasher};
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// A token bucket: so many at once, then one in each interval.
 #[derive(Clone)]
@@ -25,14 +25,15 @@ impl Bucket {
 
     /// Whether one is left now.
     pub(crate) fn has(&mut self, now: Instant) -> bool {
-        let passed = now.since(self.filled).as_micros() / self.interval.as_micros().max(1);
+        let interval = micros(self.interval).max(1);
+        let passed = micros(now.since(self.filled)) / interval;
         if passed > 0 {
-            let passed = u32::try_from(passed).unwrap_or(u32::MAX);
-            self.tokens = self.tokens.saturating_add(passed).min(self.full);
+            let more = u32::try_from(passed).unwrap_or(u32::MAX);
+            self.tokens = self.tokens.saturating_add(more).min(self.full);
             self.filled = if self.tokens == self.full {
                 now
             } else {
-                self.filled + self.interval * passed
+                self.filled + Duration::from_micros(interval.saturating_mul(passed))
             };
         }
         self.tokens > 0

@@ -6,11 +6,11 @@
 //!     no state but counters      one signature             the only step that changes a remote
 //! ```
 //!
-//! A claim owns what its check needs and borrows nothing of the engine, so checks can be batched or
-//! done by other threads; and nothing that was not checked can reach `accept`.
+//! Nothing that was not checked can reach `accept`.
 
 use core::net::SocketAddr;
 
+use super::claim::{Checked, Claim, Proof};
 use super::path::plain;
 use super::remote::Target;
 use super::roles::Displaced;
@@ -18,43 +18,11 @@ use super::session::{Look, at_or_after};
 use super::stack::RoadStack;
 use super::transaction::allow::is_allow_shaped;
 use super::transaction::messengent::session_fits;
-use crate::crypto::{Check, Crypto};
+use crate::crypto::Crypto;
 use crate::stats::{Reason, Verdict};
-use crate::storage::{Handle, Storage};
+use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::{CoatKind, Flags, FootKind, Frame, Head, PacketKind, SIGNATURE, TransactionKind};
-
-/// A datagram that passed every check that is cheap. What it says is not proven yet.
-pub struct Claim<'d, C: Crypto> {
-    data: &'d mut [u8],
-    frame: Frame,
-    from: SocketAddr,
-    remote: Option<Handle>,
-    signature: [u8; SIGNATURE],
-    /// Whose signature it must bear; `None`: it needs none.
-    key: Option<C::VerifyKey>,
-    /// The keys that a candidate brought, where they differ.
-    other: Option<C::VerifyKey>,
-}
-
-/// A datagram whose signature was checked. Only [`Claim`] makes one.
-pub struct Checked<'d> {
-    data: &'d mut [u8],
-    frame: Frame,
-    from: SocketAddr,
-    remote: Option<Handle>,
-    proof: Proof,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    /// It needs none: whoever sent it can change nothing that was proven.
-    Needless,
-    /// Signed by the owner of this key.
-    Signed([u8; 32]),
-    /// The signature is wrong.
-    Forged,
-}
 
 /// What a packet is for, from its head alone.
 #[derive(Clone, Copy)]
@@ -73,90 +41,6 @@ enum Route {
     Incoming(u32),
     /// An answer that meets no transaction: its sender may wait for ever.
     Stale,
-}
-
-impl<'d, C: Crypto> Claim<'d, C> {
-    /// Checks the signature. Costs one verification at most, two where a remote is about to change
-    /// its keys; none for a packet that needs no signature.
-    pub fn verify(self, suite: &C) -> Checked<'d> {
-        let signed = self.signed();
-        let mut proof = match &self.key {
-            None => Proof::Needless,
-            Some(key) if suite.verify(key, signed, &self.signature) => {
-                Proof::Signed(C::verify_key_bytes(key))
-            }
-            Some(_) => Proof::Forged,
-        };
-        if let (Proof::Forged, Some(other)) = (proof, &self.other)
-            && suite.verify(other, signed, &self.signature)
-        {
-            proof = Proof::Signed(C::verify_key_bytes(other));
-        }
-        self.checked(proof)
-    }
-
-    /// Checks the signatures of several claims at once, as far as the suite can
-    /// ([`Crypto::verify_all`]), and hands each on as it is done.
-    pub fn verify_all<const N: usize>(
-        suite: &C,
-        claims: heapless::Vec<Self, N>,
-        mut done: impl FnMut(Checked<'d>),
-    ) {
-        let mut good = [false; N];
-        {
-            let mut checks: heapless::Vec<Check<'_, C>, N> = heapless::Vec::new();
-            for claim in &claims {
-                if let Some(key) = &claim.key {
-                    // As many checks as claims, at most.
-                    let _ = checks.push(Check {
-                        key,
-                        signed: claim.signed(),
-                        signature: &claim.signature,
-                        ok: false,
-                    });
-                }
-            }
-            suite.verify_all(&mut checks);
-            let mut checks = checks.iter();
-            for (claim, good) in claims.iter().zip(&mut good) {
-                *good = claim.key.is_none() || checks.next().is_some_and(|c| c.ok);
-            }
-        }
-        for (claim, good) in claims.into_iter().zip(good) {
-            let proof = match &claim.key {
-                None => Proof::Needless,
-                Some(key) if good => Proof::Signed(C::verify_key_bytes(key)),
-                Some(_) if claim.other.is_some() => {
-                    done(claim.verify(suite));
-                    continue;
-                }
-                Some(_) => Proof::Forged,
-            };
-            done(claim.checked(proof));
-        }
-    }
-
-    /// The packet with zeros in place of its signature (road-wire: Foot).
-    fn signed(&self) -> &[u8] {
-        self.data.get(..self.frame.packet_len()).unwrap_or(&[])
-    }
-
-    fn checked(self, proof: Proof) -> Checked<'d> {
-        let Self {
-            data,
-            frame,
-            from,
-            remote,
-            ..
-        } = self;
-        Checked {
-            data,
-            frame,
-            from,
-            remote,
-            proof,
-        }
-    }
 }
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
@@ -183,6 +67,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// # Errors
     ///
     /// Not an error: the datagram was dropped, and why.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     pub fn judge<'d>(
         &mut self,
         now: Instant,
@@ -213,6 +98,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 signature: [0; 64],
                 key: None,
                 other: None,
+                may_wait: false,
             });
         }
         let Some(slot) = self.by_near(head.destination) else {
@@ -260,6 +146,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             signature = core::mem::replace(foot, [0; SIGNATURE]);
         }
         let remote = self.remotes.handle_of(slot);
+        // Those of the unproven are few, and each must be seen to fail before the next is judged.
+        let may_wait = head.transaction == TransactionKind::Message && !unproven;
         Ok(Claim {
             data,
             frame,
@@ -268,11 +156,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             signature,
             key,
             other,
+            may_wait,
         })
     }
 
     /// The last step of [`handle_datagram`](Self::handle_datagram): judged anew, for time has passed
     /// since, and acted on.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     pub fn accept(&mut self, now: Instant, checked: Checked<'_>) -> Verdict {
         let now = self.clock(now);
         let Checked {
@@ -499,6 +389,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn accept_join(&mut self, now: Instant, from: SocketAddr, head: &Head, body: &[u8]) -> Verdict {
         if head.flags.contains(Flags::CORRESPONDENT) {
             let verdict = self.on_joiner(now, from, head, body);
@@ -506,6 +397,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.settle(slot);
             }
             return verdict;
+        }
+        if !cfg!(feature = "joinent") {
+            return self.stats.drop(Reason::Unexpected);
         }
         self.on_joinent(now, from, head, body)
     }

@@ -32,6 +32,10 @@ pub struct RemoteInfo {
     pub near: u32,
     /// Far uid: the id that it gave this estate; 0 not known.
     pub far: u32,
+    /// Session id of what is begun here now.
+    pub session: u32,
+    /// The newest session id accepted in what it begins; 0 none yet.
+    pub far_session: u32,
     /// A join with it is complete.
     pub joined: bool,
     /// An allow has proven its keys, in this life or an earlier one.
@@ -42,6 +46,8 @@ pub struct RemoteInfo {
     pub alive: Option<bool>,
     /// It was silent for so long that it is not asked any more.
     pub reaped: bool,
+    /// When `alive` last changed; `None` while it is not known.
+    pub since: Option<Instant>,
     /// When a proven packet of it last came; before the first one, when it was made.
     pub heard: Instant,
     /// The running estimate of the round trip; `None`: not measured.
@@ -89,10 +95,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.remote_info(self.slot(remote).ok()?)
     }
 
-    /// All roles, in an order without meaning.
+    /// All roles whose keys are known, in an order without meaning.
     pub fn roles(&self) -> impl Iterator<Item = RoleInfo> {
         (0..self.roles.slots()).filter_map(|slot| {
-            let role = self.roles.at(slot).filter(|r| !r.gone)?;
+            let role = self.roles.at(slot).filter(|r| !r.gone && r.key.is_some())?;
             Some(RoleInfo {
                 name: role.name.clone(),
                 status: role.status,
@@ -119,11 +125,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: remote.kind,
             near: remote.near,
             far: remote.far,
+            session: remote.sid,
+            far_session: remote.rsid,
             joined: remote.joined,
             proven: remote.proven,
             allowed: remote.session.is_some(),
             alive: remote.life.up,
             reaped: remote.life.reaped,
+            since: remote.life.up.map(|_| remote.life.since),
             heard: remote.life.heard,
             round_trip: remote.path.trip.smoothed(),
             queued: remote.waiting.len(),

@@ -5,7 +5,7 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `stack` | the engine: its parts, how it is built, commands, events and records |
-//! | `dispatch` | from a datagram to its transaction: cheap checks, signature, acting |
+//! | `dispatch`, `claim` | from a datagram to its transaction: cheap checks, signature, acting |
 //! | `transmit` | from what is to be sent to a datagram, remotes taking turns |
 //! | `presence` | deadlines; who is asked for a sign of life, who is reached again and when |
 //! | `remotes`, `remote` | the table of remotes; what is known of one |
@@ -32,6 +32,7 @@
 //! ```
 
 mod bucket;
+mod claim;
 mod copy;
 mod dispatch;
 mod info;
@@ -47,7 +48,7 @@ mod stack;
 mod transaction;
 mod transmit;
 
-pub use dispatch::{Checked, Claim};
+pub use claim::{Checked, Claim, Claims};
 pub use info::{RemoteInfo, RoleInfo};
 pub use presence::{Timeout, Why};
 pub use stack::RoadStack;

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::Pace;
-use crate::time::Duration;
+use crate::time::{Duration, micros};
 
 /// An address as the engine compares and keeps it: v4-mapped ones unwrapped (H11), no flow label.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
@@ -65,17 +65,17 @@ pub(crate) struct RoundTrip {
 
 impl RoundTrip {
     pub(crate) fn sample(&mut self, trip: Duration) {
-        let micros = u32::try_from(trip.as_micros())
+        let trip = u32::try_from(micros(trip))
             .unwrap_or(u32::MAX)
             .clamp(1, 60_000_000);
         if self.smoothed == 0 {
             *self = Self {
-                smoothed: micros,
-                variation: micros / 2,
+                smoothed: trip,
+                variation: trip / 2,
             };
         } else {
-            self.variation = self.variation / 4 * 3 + self.smoothed.abs_diff(micros) / 4;
-            self.smoothed = (self.smoothed / 8 * 7 + micros / 8).max(1);
+            self.variation = self.variation / 4 * 3 + self.smoothed.abs_diff(trip) / 4;
+            self.smoothed = (self.smoothed / 8 * 7 + trip / 8).max(1);
         }
     }
 
@@ -86,7 +86,9 @@ impl RoundTrip {
     /// How long to wait for an answer before asking again, between the limits of `pace`.
     pub(crate) fn patience(self, pace: &Pace) -> Duration {
         let wait = u64::from(self.smoothed) + 4 * u64::from(self.variation);
-        Duration::from_micros(wait).clamp(pace.redo_min, pace.redo_max)
+        Duration::from_micros(wait)
+            .max(pace.redo_min)
+            .min(pace.redo_max)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Deadlines: what is due and when; who is asked for a sign of life, and who is reached again after
 //! silence (hardening: H10).
 
+use super::UNPROVEN;
 use super::remote::Remote;
 use super::stack::RoadStack;
 use super::transaction::clock::Span;
@@ -8,7 +9,7 @@ use crate::config::Presence;
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::storage::Storage;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 use crate::wire::Head;
 
 /// The next moment at which the engine wants [`handle_timeout`](RoadStack::handle_timeout).
@@ -148,10 +149,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether somebody wants a session with it: the host, a message, or presence.
+    /// Whether somebody wants a session with it: the host, a message, or presence. Presence leaves a
+    /// stranger alone until it has proven itself: its address is a claim, and hellos there would be
+    /// more than 3 x what it sent (H9).
     pub(crate) fn wants(&self, slot: u32) -> bool {
+        let stranger = self.remotes.is_linked::<UNPROVEN>(slot);
         self.remotes.at(slot).is_some_and(|r| {
-            let known = r.joined || r.proven;
+            let known = (r.joined || r.proven) && !stranger;
             r.life.wanted
                 || r.life.owed
                 || !r.waiting.is_empty()
@@ -178,14 +182,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && !remote.life.reaped
         {
             // Spread, so that many remotes are not asked at once (up to an eighth of a period early).
-            let early = period / 8 * u32::from(remote.life.spread) / 256;
-            let extra = if main { Duration::ZERO } else { period / 2 };
-            let extra = if remote.life.up.is_none() {
-                extra
+            let eighth = micros(period) / 8;
+            let early = eighth.saturating_mul(remote.life.spread.into()) / 256;
+            let early = Duration::from_micros(early);
+            let extra = if remote.life.up.is_none() && !main {
+                Duration::from_micros(micros(period) / 2)
             } else {
                 Duration::ZERO
             };
-            (remote.life.heard + (period + extra).saturating_sub(early)).max(now)
+            (remote.life.heard + period.saturating_add(extra).saturating_sub(early)).max(now)
         } else if remote.open.is_empty() {
             Instant::NEVER
         } else {
@@ -199,8 +204,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
             life.failures = life.failures.saturating_add(1);
-            let next = (life.interval.get() * 2).clamp(pace.redo_min, pace.redo_max);
-            life.interval = Span::new(next);
+            life.interval = life.interval.doubled(&pace);
         }
         self.plan(now, slot);
     }
@@ -225,6 +229,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         life.reaped = false;
         if life.up != Some(true) {
             life.up = Some(true);
+            life.since = now;
             self.tell(slot, RemoteEvent::Came);
         }
         // A request that is on its way has its answer; its ack changes nothing more.

@@ -103,6 +103,8 @@ pub(crate) struct Remote<C: Crypto> {
 pub(crate) struct Life {
     /// Whether it answers; `None`: not known.
     pub(crate) up: Option<bool>,
+    /// When that last changed.
+    pub(crate) since: Instant,
     pub(crate) reaped: bool,
     /// When a proven packet last came.
     pub(crate) heard: Instant,
@@ -132,6 +134,8 @@ pub(crate) struct Candidate {
     /// role, as long as no others were offered since. Every remote has room for a candidate, so it
     /// is a small one.
     pub(crate) keys: Option<NonZeroU32>,
+    /// An allow of ours was begun over it.
+    pub(crate) greeted: bool,
     pub(crate) expires: Instant,
 }
 
@@ -185,6 +189,7 @@ impl<C: Crypto> Remote<C> {
             next_answer: 0,
             life: Life {
                 up: None,
+                since: now,
                 reaped: false,
                 heard: now,
                 next: Instant::NEVER,
@@ -210,6 +215,16 @@ impl<C: Crypto> Remote<C> {
             gone: false,
             told: false,
         }
+    }
+
+    /// What the names of all messages to it begin with. Numbers begin anew with a remote that was
+    /// forgotten and met again, which its peer may not notice: so the remote is part of it.
+    pub(crate) fn names_begin(&self, life: &[u8; 16]) -> [u8; 16] {
+        let mut begin = *life;
+        for (byte, birth) in begin.iter_mut().zip(self.birth.to_le_bytes()) {
+            *byte ^= birth;
+        }
+        begin
     }
 
     /// A session is up and the peer holds it too: messages may go.

@@ -5,12 +5,12 @@ use core::num::NonZeroU32;
 use super::stack::RoadStack;
 use super::{ROLE_NEWS, ROLE_RECORDS};
 use crate::crypto::{Crypto, PublicKeys};
-use crate::error::{JudgeError, SetupError};
+use crate::error::{IntroduceError, JudgeError, SetupError};
 use crate::event::Event;
 use crate::keep::{RoleRecord, Status, trust};
 use crate::storage::{Index, Storage};
 use crate::time::Instant;
-use crate::wire::Name;
+use crate::wire::{self, Name};
 
 #[derive(Clone, Hash)]
 pub(crate) struct Role<C: Crypto> {
@@ -71,7 +71,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ///
     /// # Errors
     ///
-    /// When no such role is known, or its keys are not the ones that were seen (H17).
+    /// When no such role or none of its keys are known, or its keys are not the ones that were seen
+    /// (H17).
     pub fn judge_role(
         &mut self,
         now: Instant,
@@ -81,7 +82,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<(), JudgeError> {
         let now = self.clock(now);
         let slot = self.role_by_name(role).ok_or(JudgeError::Unknown)?;
-        let held = self.roles.at(slot).ok_or(JudgeError::Unknown)?;
+        // Of a kept remote whose role was lost only the role's name is known.
+        let held = self.roles.at(slot).filter(|role| role.key.is_some());
+        let held = held.ok_or(JudgeError::Unknown)?;
         let offered = held.offered;
         match keys {
             Some(seen) if *seen == held.keys() => {}
@@ -99,6 +102,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Some(_) => return Err(JudgeError::KeysChanged),
             None => {}
         }
+        self.judge_slot(now, slot, status);
+        Ok(())
+    }
+
+    fn judge_slot(&mut self, now: Instant, slot: u32, status: Status) {
         if let Some(role) = self.roles.at_mut(slot) {
             role.status = status;
             role.judged = status != Status::Pending;
@@ -108,6 +116,74 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.record_role(slot);
         self.resume_pended(now, slot, status);
+    }
+
+    /// Takes the keys of a role before any estate shows them, with what a person decided about them:
+    /// devices can be accepted before they are ever switched on. Keys that are held already are
+    /// judged anew, as by [`judge_role`](Self::judge_role).
+    ///
+    /// # Errors
+    ///
+    /// When the name cannot be one, the keys prove nothing (H16), others are held for it (H17), or
+    /// there is no room.
+    pub fn introduce_role(
+        &mut self,
+        now: Instant,
+        role: &str,
+        keys: &PublicKeys,
+        status: Status,
+    ) -> Result<(), IntroduceError> {
+        let now = self.clock(now);
+        let name = wire::name(role).map_err(|_| IntroduceError::Name)?;
+        let known = self.role_by_name(role);
+        let held = known
+            .and_then(|slot| self.roles.at(slot))
+            .filter(|r| r.key.is_some());
+        let same = held.map(|r| r.keys() == *keys);
+        if same == Some(false) {
+            return Err(IntroduceError::OtherKeys);
+        }
+        let key = self
+            .check_keys(keys)
+            .map_err(|_| IntroduceError::WeakKeys)?;
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.room_for_role(name).ok_or(IntroduceError::Full)?,
+        };
+        if same.is_none()
+            && let Some(role) = self.roles.at_mut(slot)
+        {
+            role.public = keys.public;
+            role.key = Some(key);
+        }
+        self.judge_slot(now, slot, status);
+        Ok(())
+    }
+
+    /// Forgets a role, whatever was decided about it, and every remote that bears it: their messages end
+    /// as failed or unknown. Should one of them come back, it is a stranger. Walks over all remotes.
+    ///
+    /// # Errors
+    ///
+    /// When no such role is known.
+    pub fn forget_role(&mut self, now: Instant, role: &str) -> Result<(), JudgeError> {
+        let now = self.clock(now);
+        let slot = self.role_by_name(role).ok_or(JudgeError::Unknown)?;
+        if let Some(role) = self.roles.at_mut(slot) {
+            role.judged = false;
+            role.proven = false;
+            role.remotes += 1; // keeps the slot until all of them are gone
+        }
+        for remote in 0..self.remotes.slots() {
+            if self
+                .remotes
+                .at(remote)
+                .is_some_and(|r| r.role == Some(slot))
+            {
+                self.remove_remote(now, remote);
+            }
+        }
+        self.leave_role(slot);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What two remotes share between one allow and the next: the key of their coats, and the memory of
 //! which transactions and messages of the peer were acted on (hardening: H2, H5).
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// `a` is not older than `b` in the circle of 32-bit ids (road-wire: si).
 pub(crate) const fn at_or_after(a: u32, b: u32) -> bool {
@@ -25,8 +25,6 @@ pub(crate) struct Session<K> {
     pub(crate) certain: bool,
     /// A message of the peer has opened under the key, so its session id is known for good.
     pub(crate) pinned: bool,
-    /// When a coat first did not open under the key, before one did; never: none yet.
-    pub(crate) closed: Instant,
     /// The lowest session id that the peer's packets can bear, other than a hello; 0 not known.
     pub(crate) least: u32,
 }
@@ -148,7 +146,7 @@ impl Window {
         }
         let since = now.since(self.heard_at).min(HEARING);
         self.heard_at = now;
-        self.heard_ms = self.heard_ms.saturating_add(since.as_millis() as u32);
+        self.heard_ms = self.heard_ms.saturating_add((micros(since) / 1000) as u32);
         if self.heard_ms >= SILENCE_MS {
             self.heard_ms = 0;
             self.settled = self.mark;

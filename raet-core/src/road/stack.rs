@@ -22,7 +22,7 @@ use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyedHash, List, Slot, Storage, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::{BodyKind, MAX_HEAD, MAX_PACKET, Name, name};
+use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
 pub(crate) type Roles<S, C> = Table<Role<C>, <S as Storage>::Roles<Slot<Role<C>, 2>>, 2>;
@@ -68,8 +68,6 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
-    /// Above the number of every message to a remote that is gone: its peer may remember them.
-    pub(crate) first_number: u64,
 
     pub(crate) roles: Roles<S, C>,
     pub(crate) role_by_name: S::Index,
@@ -126,6 +124,54 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         suite: C,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<Self, SetupError> {
+        let mut stack = Self::vacant(now, config, limits, suite)?;
+        stack.resume(records)?;
+        Ok(stack)
+    }
+
+    /// [`new`](Self::new) where `put` puts it: built there by an optimising compiler and not moved,
+    /// so a small machine needs no second room for it on its stack.
+    ///
+    /// ```
+    /// # use raet_core::{RoadStack, config::Config, crypto::*, storage::*, time::Instant, wire::name};
+    /// type Sizes = Fixed<2, 4, 8192>;
+    /// # let config = Config::new(name("node").unwrap(), Secrets::new(&[1; 32], &[2; 32]));
+    /// # let suite = NaclSuite::new(&[3; 32]);
+    /// let mut place = None;
+    /// let engine = RoadStack::<Sizes, _>::new_in(
+    ///     |new| place.insert(new),
+    ///     Instant::ZERO, config, Sizes::LIMITS, suite, None,
+    /// )?;
+    /// assert!(engine.poll_timeout().is_none());
+    /// # Ok::<(), raet_core::error::SetupError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `new`. What was put then is of no use.
+    pub fn new_in<'p>(
+        put: impl FnOnce(Self) -> &'p mut Self,
+        now: Instant,
+        config: Config,
+        limits: Limits,
+        suite: C,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<&'p mut Self, SetupError>
+    where
+        Self: 'p,
+    {
+        let stack = put(Self::vacant(now, config, limits, suite)?);
+        stack.resume(records)?;
+        Ok(stack)
+    }
+
+    /// An engine without a past.
+    #[allow(
+        clippy::inline_always,
+        reason = "built in place only where the optimiser sees the place and all the parts"
+    )]
+    #[inline(always)]
+    fn vacant(now: Instant, config: Config, limits: Limits, suite: C) -> Result<Self, SetupError> {
         check_config(&config)?;
         limits.check().map_err(SetupError::Limits)?;
         let messages = limits.outbox + limits.inbox;
@@ -139,7 +185,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         hash_key.copy_from_slice(&suite.draw(Purpose::HashKey)[..16]);
         let mut life = [0; 16];
         life.copy_from_slice(&suite.draw(Purpose::Life)[..16]);
-        let mut stack = Self {
+        Ok(Self {
             now,
             sign_key: suite.sign_key(config.secrets.sign_seed()),
             box_secret: suite.secret_key(config.secrets.box_secret()),
@@ -158,7 +204,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             records: List::new(),
             unproven: List::new(),
             births: 0,
-            first_number: 1,
             roles: Table::with_limit(limits.roles).map_err(full)?,
             role_by_name: S::Index::with_limit(limits.roles).map_err(full)?,
             role_records: List::new(),
@@ -187,20 +232,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             config,
             limits,
             suite,
-        };
+        })
+    }
+
+    /// Goes on from the records of an earlier life.
+    fn resume(&mut self, records: impl IntoIterator<Item = Record>) -> Result<(), SetupError> {
         let mut room = [0; MAX_PACKET - MAX_HEAD];
-        if stack
+        if self
             .own_body(core::num::NonZeroU32::new(u32::MAX))
-            .emit(stack.config.body, &mut room)
+            .emit(self.config.body, &mut room)
             .is_err()
         {
             return Err(SetupError::Name);
         }
         for record in records {
-            stack.restore(now, record)?;
+            self.restore(self.now, record)?;
         }
-        stack.begin_life();
-        Ok(stack)
+        self.begin_life();
+        Ok(())
     }
 
     // ---- getters ---------------------------------------------------------------------------
@@ -218,6 +267,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// This estate's name.
     pub fn name(&self) -> &Name {
         &self.config.name
+    }
+
+    /// The role whose keys this estate bears.
+    pub fn role(&self) -> &Name {
+        &self.config.role
     }
 
     /// This estate's public keys, as its peers see them.
@@ -455,6 +509,12 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
     }
     if !matches!(config.body, BodyKind::Json | BodyKind::Msgpack) {
         return Err(SetupError::BodyKind);
+    }
+    if config.main && !cfg!(feature = "joinent")
+        || config.head == HeadKind::Json && !cfg!(feature = "json-head")
+        || config.body == BodyKind::Msgpack && !cfg!(feature = "msgpack")
+    {
+        return Err(SetupError::Feature);
     }
     let t = &config.timers;
     let paces = [

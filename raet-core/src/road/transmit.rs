@@ -73,6 +73,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.send_message(now, slot, out)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_join(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let packet = self.make_join(now, slot)?;
         let mut body = [0; MAX_PACKET];
@@ -88,9 +89,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         )
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_allow(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
+        let claim = self.is_claim(slot);
         let open = self.handshake_mut(slot)?;
-        open.clock.sent(now);
+        if claim {
+            open.clock.sent_once();
+        } else {
+            open.clock.sent(now);
+        }
         let (si, ti, packet) = (open.si, open.ti, open.packet());
         let (target, allower, known) = (open.target, open.is_allower(), open.signature);
         let mut head = self.allow_head(slot, target, packet);
@@ -120,6 +127,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.write(&head, to, &Content::Empty, out)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_answer(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let packet = self.make_answer(now, slot)?;
         let to = self.remotes.at(slot)?.path.address;
@@ -156,11 +164,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.next_answer += 1;
         let mut nonce = [0; 24];
         let (life, number) = nonce.split_at_mut(16);
-        life.copy_from_slice(&self.life);
+        life.copy_from_slice(&remote.names_begin(&self.life));
         number.copy_from_slice(&(remote.next_answer | 1 << 63).to_be_bytes());
         Some(nonce)
     }
 
+    #[inline(never)] // its frame must not lie under the others' on a small stack
     fn send_message(&mut self, now: Instant, slot: u32, out: &mut [u8]) -> Option<Transmit> {
         let (message, packet) = self.make_message(now, slot)?;
         let to = self.remotes.at(slot)?.path.address;

@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 
 use raet_core::config::Config;
 use raet_core::crypto::{NaclSuite, Secrets};
+use raet_core::keep::compact::{MAX_LEN, Tag, decode, encode};
 use raet_core::storage::{Fixed, Storage};
 use raet_core::time::Instant;
 use raet_core::wire::name;
@@ -38,8 +39,12 @@ pub fn use_the_engine(micros: u64, from: SocketAddr, datagram: &mut [u8]) -> usi
             let _ = stack.cancel(now, message);
         }
     }
+    let (tag, mut room) = (Tag::of("node", &stack.public_keys()), [0; MAX_LEN]);
     while let Some(record) = stack.poll_record() {
-        stack.handle_stored(now, &record);
+        let bytes = encode(tag, &record, &mut room);
+        if bytes.is_some_and(|bytes| decode(tag, bytes).is_ok()) {
+            stack.handle_stored(now, &record);
+        }
     }
     while stack.poll_event().is_some() {}
     let taken = stack

@@ -1,6 +1,7 @@
 //! What strangers, replays and misbehaving peers once could do to an engine, and can no longer: each
 //! test is the shortest way to a fault that was found.
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -134,6 +135,32 @@ both! {
             let answered = recorded(&world, 0, TransactionKind::Join, PacketKind::Response);
             assert_eq!(answered.len(), asked);
         }
+    }
+
+    fn a_repeated_ack_measures_nothing<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 2;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(1000));
+        world.send(1, main, 1, &[7; 3500]);
+        let mut repeated = 0;
+        for _ in 0..40 {
+            world.run(ms(1));
+            let acks = recorded(&world, 0, TransactionKind::Message, PacketKind::Ack);
+            let Some(first) = acks.first() else { continue };
+            let trip = |world: &World<S>| world.estates[1].stack.remote(main).unwrap().round_trip;
+            let before = trip(&world);
+            // The first time it is no repeat.
+            world.deliver(first.clone());
+            assert!(repeated == 0 || trip(&world) == before, "{before:?}, {:?}", trip(&world));
+            repeated += 1;
+        }
+        assert!(repeated > 10, "{repeated}");
     }
 
     fn a_forged_join_does_not_stop_the_way_back_to_a_peer<S>() {
@@ -466,6 +493,63 @@ both! {
         }
         let guests = world.estates[0].stack.remotes().filter(|r| r.address == address(5)).count();
         assert!(guests > 0 && guests <= 4, "{guests}");
+    }
+
+    fn presence_leaves_a_stranger_alone_until_it_has_proven_itself<S>() {
+        let mut world = World::<S>::pair();
+        let now = world.now;
+        world.estates[0].stack.set_presence(now, Some(Presence::default()));
+        let claim = stranger("guest", 9, 9);
+        inject(&mut world, 0, address(5), &claim.request());
+        inject(&mut world, 0, address(5), &claim.ack());
+        world.run(ms(60_000));
+        let asked = claim.request().len() + claim.ack().len();
+        let told = world.log.iter().filter(|(_, p)| p.to == address(5));
+        let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+        assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
+    }
+
+    fn a_claimed_address_draws_little_from_who_is_looking_for_its_peer<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(500));
+        let hello = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello).remove(0);
+        world.lose = Box::new(|p| p.from == address(1) || p.to == address(1));
+        world.send(0, other, 1, b"where are you?");
+        world.run(ms(20_000));
+        let far = Frame::parse(&hello.bytes).unwrap().head.source;
+        for recording in [false, true] {
+            world.forget_past();
+            let claim = Claim { source: far, ..stranger("other", 2, 77) };
+            inject(&mut world, 0, address(5), &claim.request());
+            let mut asked = claim.request().len();
+            if recording {
+                inject(&mut world, 0, address(5), &hello.bytes);
+                asked += hello.bytes.len();
+            }
+            world.run(ms(120_000));
+            let told = world.log.iter().filter(|(_, p)| p.to == address(5));
+            let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+            assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
+        }
+    }
+
+    fn who_was_forgotten_before_it_proved_anything_gets_another_session_id<S>() {
+        let mut world = World::<S>::pair();
+        world.lose = Box::new(|p| p.kind() == (TransactionKind::Allow, PacketKind::Cookie));
+        let mut hellos = Vec::new();
+        for _ in 0..2 {
+            let main = world.connect(1, 0);
+            world.run(ms(100));
+            let hello = (TransactionKind::Allow, PacketKind::Hello);
+            let sent = world.log.iter().find(|(_, p)| p.kind() == hello).expect("it is sent");
+            hellos.push(Frame::parse(&sent.1.bytes).unwrap().head.session);
+            let now = world.now;
+            world.estates[1].stack.forget(now, main).unwrap();
+            world.settle();
+            world.forget_past();
+        }
+        assert!(hellos[0] < hellos[1], "{hellos:?}");
     }
 
     fn strangers_cannot_fill_the_queue_of_answers<S>() {

@@ -5,14 +5,14 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, config};
+use super::world::{Packet, World, address, config};
 use crate::config::Presence;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Doubt, Failure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
-use crate::wire::{BodyKind, PacketKind, TransactionKind};
+use crate::wire::{BodyKind, Flags, Frame, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
@@ -36,20 +36,6 @@ fn send_with<S: Storage>(
 }
 
 both! {
-    fn a_message_to_a_remote_made_anew_is_not_taken_for_an_older_one<S>() {
-        // The peer remembers by their numbers what it took from this life of ours.
-        let (mut world, _, main) = World::<S>::allowed();
-        world.send(1, main, 1, b"to the first");
-        world.run(ms(1000));
-        let now = world.now;
-        world.estates[1].stack.forget(now, main).unwrap();
-        let main = world.connect(1, 0);
-        world.send(1, main, 2, b"to the second");
-        world.run(ms(5000));
-        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered), (2, Outcome::Delivered)]);
-        assert_eq!(world.estates[0].messages.len(), 2);
-    }
-
     fn a_session_that_only_one_side_has_loses_no_message<S>() {
         // The allower gives up just when its initiate arrives: its peer sends under a session that
         // the allower never hears of.
@@ -72,24 +58,56 @@ both! {
         }
     }
 
-    fn a_late_copy_of_an_empty_message_shuts_nobody_out<S>() {
-        // Empty, it bears no proof of its session; and a peer that lost us may use any.
+    fn a_message_of_a_session_that_only_its_sender_has_is_not_refused<S>() {
         let (mut world, other, main) = World::<S>::allowed();
+        let last = (TransactionKind::Allow, PacketKind::Ack);
+        world.lose = Box::new(move |p| p.kind() == last && p.from == address(1));
+        let now = world.now;
+        world.estates[0].stack.allow(now, other).unwrap();
+        world.run(ms(5000));
+        assert!(world.happened(0).contains(&RemoteEvent::AllowFailed(AllowFailure::Timeout)));
+        world.lose = Box::new(|_| false);
+        world.send(1, main, 7, b"under a key that main never had");
+        world.run(ms(20_000));
+        assert_eq!(world.outcomes(1), vec![(7, Outcome::Delivered)]);
+    }
+
+    fn an_empty_message_of_an_older_session_does_not_hold_up_a_new_one<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
         world.send(0, other, 1, b"");
-        world.run(ms(1000));
-        let copy = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).unwrap().1.clone();
+        world.run(ms(100));
+        let old = world.log.iter().find(|(_, p)| p.kind() == MESSAGE).expect("it is sent");
+        let old = old.1.clone();
+        let records = world.estates[1].records.clone();
+        // It does not know what session its peer is in, and learns it by what opens.
+        world.restart(1, config("other", 2), records);
+        let now = world.now;
+        let main = world.estates[1].stack.find("main").unwrap();
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(ms(500));
+        world.deliver(old);
+        world.send(0, other, 2, b"");
+        world.send(0, other, 3, b"in the new session");
+        world.run(ms(2000));
+        let delivered = Outcome::Delivered;
+        assert_eq!(world.outcomes(0), vec![(1, delivered), (2, delivered), (3, delivered)]);
+    }
+
+    fn a_message_to_who_was_forgotten_and_came_back_is_not_taken_for_an_older_one<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.send(0, other, 1, b"before");
+        world.run(ms(100));
         let now = world.now;
         world.estates[0].stack.forget(now, other).unwrap();
-        world.estates[1].stack.alive(now, main).unwrap();
-        world.run(ms(1000));
+        world.send(1, main, 2, b"it is told unjoined, and joins again");
+        world.run(ms(20_000));
         let other = world.estates[0].stack.find("other").expect("it came back");
-        world.deliver(copy.clone());
-        world.forget_past();
-        world.send(0, other, 2, b"new");
+        world.send(0, other, 3, b"after");
         world.run(ms(1000));
-        assert_eq!(world.outcomes(0), vec![(2, Outcome::Delivered)], "at once");
-        world.deliver(copy);
-        assert_eq!(world.estates[1].messages, vec![("main".into(), b"new".to_vec())]);
+        let bodies: Vec<_> = world.estates[1].messages.iter().map(|(_, body)| &body[..]).collect();
+        assert_eq!(bodies, [&b"before"[..], b"after"]);
+        let delivered = Outcome::Delivered;
+        assert_eq!(world.outcomes(0), vec![(1, delivered), (3, delivered)]);
     }
 
     fn done_comes_when_the_application_has_taken_it<S>() {
@@ -102,6 +120,35 @@ both! {
         world.run(ms(1000));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
         assert_eq!(world.estates[0].messages.len(), 1);
+    }
+
+    fn a_doubled_segment_draws_one_answer<S>() {
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let mut other = config("other", 2);
+        other.window = 4;
+        world.add(other);
+        let main = world.connect(1, 0);
+        world.run(ms(200));
+        world.forget_past();
+        world.send(1, main, 1, &[7; 20_000]);
+        world.settle();
+        let burst: Vec<_> = world.wire.drain(..).map(|(_, packet)| packet).collect();
+        let waits = |p: &&Packet| Frame::parse(&p.bytes).unwrap().head.flags.contains(Flags::WAIT);
+        let asked = burst.iter().filter(waits).count();
+        assert!(asked > 0 && burst.len() == 4);
+        for packet in burst {
+            for _ in 0..5 {
+                world.deliver(packet.clone());
+            }
+        }
+        assert_eq!(world.sent(0), vec![(TransactionKind::Message, PacketKind::Ack); asked]);
+        // Where that answer is lost, the clock has it said again.
+        world.wire.clear();
+        world.run(ms(5000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
     }
 
     fn a_full_inbox_loses_nothing<S>() {

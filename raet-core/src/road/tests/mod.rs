@@ -2,6 +2,7 @@
 
 mod attack;
 mod basics;
+mod burst;
 mod delivery;
 mod nack;
 mod trust;

@@ -24,6 +24,8 @@ pub(crate) struct Estate<S: Storage> {
     pub(crate) events: Vec<Event>,
     pub(crate) messages: Vec<(String, Vec<u8>)>,
     pub(crate) records: Vec<Record>,
+    /// Records that were handed out in this life.
+    pub(crate) written: usize,
     pub(crate) verdicts: Vec<Verdict>,
     /// Does not take messages.
     pub(crate) deaf: bool,
@@ -144,6 +146,7 @@ impl<S: Storage> World<S> {
             events: Vec::new(),
             messages: Vec::new(),
             records,
+            written: 0,
             verdicts: Vec::new(),
             deaf: false,
         }
@@ -196,6 +199,7 @@ impl<S: Storage> World<S> {
         while let Some(record) = estate.stack.poll_record() {
             estate.stack.handle_stored(now, &record);
             keep(&mut estate.records, record);
+            estate.written += 1;
         }
         while !estate.deaf
             && let Some(taken) = estate

@@ -168,6 +168,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.alive = None;
             if remote.life.up != Some(false) {
                 remote.life.up = Some(false);
+                remote.life.since = now;
                 self.tell(slot, RemoteEvent::Went);
             }
         }

@@ -24,6 +24,7 @@ mod allower;
 use crate::config::Pace;
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
+use crate::road::UNPROVEN;
 use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
@@ -149,7 +150,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             confirmed,
             certain: confirmed,
             pinned: false,
-            closed: Instant::NEVER,
             least,
         });
         remote.sid = next_id(remote.sid);
@@ -202,6 +202,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.confirm(now, slot, false); // its ack may just be lost
             }
             Tick::Timeout => self.fail_allow(now, slot, AllowFailure::Timeout),
+        }
+    }
+
+    /// Whether the open allow goes to an address that only a join has claimed. A packet goes there once
+    /// for each time that it is asked for, and one hello of our own for each claim: whoever forges
+    /// joins does not make us send others more than 3 x what it sends itself (H9).
+    pub(crate) fn is_claim(&self, slot: u32) -> bool {
+        let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
+            return false;
+        };
+        match (&open.stage, open.target) {
+            // It has answered from there.
+            (Stage::Initiate { .. } | Stage::Ack, _) => false,
+            (_, Target::Candidate) => remote.way(open.target).0 != remote.path.address,
+            (Stage::Cookie { .. }, Target::Held) => self.remotes.is_linked::<UNPROVEN>(slot),
+            (Stage::Hello { .. }, Target::Held) => false,
         }
     }
 

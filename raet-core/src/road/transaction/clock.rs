@@ -1,7 +1,7 @@
 //! The clock of a transaction: when it asks again and when it gives up (road-transactions: Timers).
 
 use crate::config::Pace;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// Ends after a timeout that is never extended; repeats its last packet at growing intervals. An
 /// interval starts when the packet leaves, so a blocked socket makes nothing pile up.
@@ -22,11 +22,17 @@ impl Span {
     pub(crate) const ZERO: Self = Self(0);
 
     pub(crate) fn new(interval: Duration) -> Self {
-        Self(u32::try_from(interval.as_micros()).unwrap_or(u32::MAX))
+        Self(u32::try_from(micros(interval)).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn get(self) -> Duration {
         Duration::from_micros(self.0.into())
+    }
+
+    /// Twice as long, within the limits of `pace`.
+    pub(crate) fn doubled(self, pace: &Pace) -> Self {
+        let doubled = Duration::from_micros(u64::from(self.0) * 2);
+        Self::new(doubled.max(pace.redo_min).min(pace.redo_max))
     }
 }
 
@@ -70,6 +76,14 @@ impl Clock {
         self.redo = Instant::NEVER;
     }
 
+    /// A person here or there has to decide: only after `interval` does the time run again in which
+    /// there must be an answer.
+    pub(crate) fn extend(&mut self, now: Instant, interval: Duration, pace: &Pace) {
+        if self.ends != Instant::NEVER {
+            self.ends = now + interval + pace.timeout;
+        }
+    }
+
     /// The peer asks for patience: the last packet goes out again after `interval`, not sooner.
     pub(crate) fn wait(&mut self, now: Instant, interval: Duration) {
         self.send = false;
@@ -96,7 +110,7 @@ impl Clock {
         if self.redo > now {
             return Tick::Wait;
         }
-        self.interval = Span::new((self.interval.get() * 2).min(pace.redo_max));
+        self.interval = self.interval.doubled(pace);
         self.redo = Instant::NEVER;
         self.send = true;
         Tick::Redo

@@ -17,12 +17,12 @@ mod joiner;
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
 
-use crate::config::Timers;
+use crate::config::{Pace, Timers};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Tick};
+use crate::road::transaction::clock::{Clock, Span, Tick};
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::wire::{Flags, Head, JoinBody, PacketKind, TransactionKind};
@@ -43,6 +43,8 @@ pub(crate) struct Joiner {
     renewed: bool,
     /// The response came, but its keys wait for a person here: pend is out.
     pended: bool,
+    /// The peer's pend came: a person there has yet to judge our keys.
+    held: bool,
     clock: Clock,
 }
 
@@ -54,14 +56,31 @@ pub(crate) struct Joinent {
     /// Its `se`, and where it came from: what answers go by.
     pub(crate) far: u32,
     pub(crate) address: SocketAddr,
-    /// Its keys wait for a person here: pend is out, not response.
-    pended: bool,
+    standing: Standing,
     clock: Clock,
+}
+
+/// How a peer's join stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Standing {
+    /// Its keys were accepted already: response is out.
+    Taken,
+    /// Its keys wait for a person here: pend is out.
+    Pended,
+    /// A person accepted them while it waited: response is out.
+    Accepted,
 }
 
 impl Joinent {
     pub(crate) fn responded(&self) -> bool {
-        !self.pended
+        self.standing != Standing::Pended
+    }
+}
+
+impl Joiner {
+    /// A person decides, here or there.
+    fn waits(&self) -> bool {
+        self.pended || self.held
     }
 }
 
@@ -108,8 +127,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
-        let own = matches!(remote.join, Some(Join::Joiner(_)));
-        remote.join = None;
+        let join = remote.join.take();
+        let own = matches!(join, Some(Join::Joiner(_)));
+        if let Some(Join::Joiner(joiner)) = join
+            && joiner.waits()
+        {
+            // A person may decide at any moment, so the next try comes soon.
+            remote.life.interval = Span::ZERO;
+        }
         let rejected = matches!(why, JoinFailure::Rejected | JoinFailure::RejectedHere);
         let stranger = rejected && !own && !remote.joined && !remote.proven && !remote.life.wanted;
         if own || remote.told {
@@ -122,31 +147,37 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// A person has decided about a role: pending joins of it go on at once. Walks over all remotes,
-    /// as often as a person decides.
+    /// A person has decided about a role: pending joins of it go on at once, and where the peer's try
+    /// is over, one of ours begins. Walks over all remotes, as often as a person decides.
     pub(crate) fn resume_pended(&mut self, now: Instant, role: u32, status: Status) {
         for slot in 0..self.remotes.slots() {
             let Some(remote) = self.remotes.at(slot) else {
                 continue;
             };
-            if remote.role != Some(role) {
+            if remote.gone || remote.role != Some(role) {
                 continue;
             }
-            let (joiner, pended) = match &remote.join {
-                Some(Join::Joiner(j)) => (true, j.pended),
-                Some(Join::Joinent(j)) => (false, j.pended),
-                None => (false, false),
+            let joined = remote.joined;
+            let pended = match &remote.join {
+                Some(Join::Joiner(j)) => j.pended,
+                Some(Join::Joinent(j)) => !j.responded(),
+                None => false,
             };
-            match (status, pended, joiner) {
-                (Status::Accepted, true, true) => self.complete_joiner(now, slot),
-                (Status::Accepted, true, false) => {
-                    let pace = self.config.timers.joinent;
-                    if let Some(Join::Joinent(j)) = self.join_mut(slot) {
-                        j.pended = false;
-                        j.clock.next_packet(&pace);
-                    }
+            // It asks at a joiner's pace, for it is not asked any more.
+            let pace = Pace {
+                timeout: self.config.timers.joinent.timeout,
+                ..self.config.timers.joiner
+            };
+            match (status, self.join_mut(slot)) {
+                (Status::Accepted, Some(Join::Joiner(_))) if pended => {
+                    self.complete_joiner(now, slot);
                 }
-                (Status::Rejected, true, _) => {
+                (Status::Accepted, Some(Join::Joinent(j))) if pended => {
+                    j.standing = Standing::Accepted;
+                    j.clock = Clock::start(now, &pace);
+                }
+                (Status::Accepted, None) if !joined => self.start_join(now, slot, false),
+                (Status::Rejected, _) if pended => {
                     self.answer_join(slot, PacketKind::Reject);
                     self.fail_join(now, slot, JoinFailure::RejectedHere);
                 }
@@ -163,6 +194,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         } = self.config.timers;
         let tick = match self.join_mut(slot) {
             Some(Join::Joiner(j)) => j.clock.tick(now, &joiner),
+            Some(Join::Joinent(j)) if j.standing == Standing::Accepted => {
+                j.clock.tick(now, &joiner)
+            }
             Some(Join::Joinent(j)) => j.clock.tick(now, &joinent),
             None => return,
         };
@@ -224,10 +258,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 }
             }
             Join::Joinent(j) => {
-                let packet = if j.pended {
-                    PacketKind::Pend
-                } else {
+                let packet = if j.responded() {
                     PacketKind::Response
+                } else {
+                    PacketKind::Pend
                 };
                 let mut head = self.join_head(slot, false, j.ti, packet);
                 head.flags = Flags::CORRESPONDENT;
@@ -271,6 +305,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match self.join_mut(slot)? {
             Join::Joiner(j) if j.pended => j.clock.sent_once(),
             Join::Joiner(j) => j.clock.sent(now),
+            // The peer asks again only after a minute, and is no stranger to whoever accepted it.
+            Join::Joinent(j) if j.standing == Standing::Accepted => j.clock.sent(now),
             // H9: a stranger draws one answer for each time it asks.
             Join::Joinent(j) => j.clock.sent_once(),
         }

@@ -19,7 +19,7 @@ use assembly::Assembly;
 
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
-use crate::road::session::{Look, MessageName, Window, at_or_after};
+use crate::road::session::{Look, MessageName, Session, Window, at_or_after};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::messenger::{id_bytes, no};
 use crate::road::{BodyId, RemoteId};
@@ -150,9 +150,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if session.pinned {
                 return self.stats.drop(Reason::UnknownSession);
             }
-            if remote.rsid != 0 && !at_or_after(head.session, remote.rsid) {
-                return self.stats.drop(Reason::StaleSession);
-            }
             remote.rsid = head.session;
             remote.window = Window::new();
         }
@@ -209,17 +206,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(coat) = data.get_mut(frame.coat()) else {
             return self.stats.drop(Reason::Segment);
         };
-        let Some((range, name)) = self.open_coat(slot, head, coat) else {
-            self.on_closed_coat(now, slot, head);
-            return self.stats.drop(Reason::Coat);
+        let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
+        let Some((range, name)) = open_coat(&self.suite, session, head, coat) else {
+            return self.refuse_coat(now, slot, head);
         };
-        if head.coat == CoatKind::Nacl && !coat.is_empty() {
-            self.pin(slot);
-        }
+        let body = coat.get(range).unwrap_or(&[]);
+        self.pin(slot, head, body.len());
         if let Some(verdict) = self.known_by_name(slot, head, name) {
             return verdict;
         }
-        let body = coat.get(range).unwrap_or(&[]);
         let len = body.len();
         let incoming = match self.room_for(slot, len) {
             Ok(body_id) => {
@@ -366,44 +361,29 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         debug_assert!(cleared, "clearing a deadline needs no room");
     }
 
-    /// Opens a coat in place: where the body lies then, and the message's name.
-    fn open_coat(
-        &self,
-        slot: u32,
-        head: &Head,
-        coat: &mut [u8],
-    ) -> Option<(Range<usize>, Option<MessageName>)> {
-        if head.coat == CoatKind::Nada {
-            return Some((0..coat.len(), None));
-        }
-        let session = self.remotes.at(slot)?.session.as_ref()?;
-        let (range, nonce) = open_sealed(&self.suite, &session.key, coat)?;
-        Some((range, named(head, nonce)))
-    }
-
-    /// A coat did not open. Its sender is told, if others of its session did. Else it may be late from the
-    /// session before, which its sender does not repeat; or its sender holds one of which we never heard,
-    /// since no more came of our allow than its initiate: silence, and a session that both have (H13).
-    fn on_closed_coat(&mut self, now: Instant, slot: u32, head: &Head) {
-        let patience = self.config.timers.messenger.redo_min;
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return;
-        };
-        let to = remote.path.address;
-        match &mut remote.session {
-            Some(session) if session.pinned => {
+    /// A coat did not open. Where both surely have the same session it never will, and its sender is
+    /// told so. Else the peer may have made another one, whose last packet did not come: both
+    /// need a new one, in which the message comes again.
+    fn refuse_coat(&mut self, now: Instant, slot: u32, head: &Head) -> Verdict {
+        if let Some(remote) = self.remotes.at(slot) {
+            let session = remote.session.as_ref();
+            if session.is_some_and(|s| s.pinned || s.certain) {
+                let to = remote.path.address;
                 self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+            } else {
+                self.start_allow(now, slot);
             }
-            Some(session) if session.closed == Instant::NEVER => session.closed = now,
-            Some(session) if now.since(session.closed) < patience => {}
-            _ => self.start_allow(now, slot),
         }
+        self.stats.drop(Reason::Coat)
     }
 
-    /// A coat has opened under the session's key: its session id is the peer's for good. An empty one proves
-    /// nothing of the kind: it may be a late copy from a session that was forgotten.
-    fn pin(&mut self, slot: u32) {
-        if let Some(session) = self.remotes.at_mut(slot).and_then(|r| r.session.as_mut()) {
+    /// A body was in a coat that opened under the session's key: the session id is the peer's for good.
+    /// An empty body has an empty coat, which opens under any key and shows nothing.
+    fn pin(&mut self, slot: u32, head: &Head, len: usize) {
+        if head.coat == CoatKind::Nacl
+            && len > 0
+            && let Some(session) = self.remotes.at_mut(slot).and_then(|r| r.session.as_mut())
+        {
             session.pinned = true;
         }
     }
@@ -437,7 +417,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The body of a resend, opened where it lies.
     pub(crate) fn open_misseds(&self, slot: u32, head: &Head, coat: &mut [u8]) -> Option<Misseds> {
-        let (range, _) = self.open_coat(slot, head, coat)?;
+        let session = self.remotes.at(slot).and_then(|r| r.session.as_ref());
+        let (range, _) = open_coat(&self.suite, session, head, coat)?;
         Misseds::parse(head.body, coat.get(range)?).ok()
     }
 
@@ -512,44 +493,39 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 }
 
-/// Opens `tag ‖ sealed ‖ nonce` in place: where the plain bytes lie then, and the nonce. An empty
-/// coat is an empty body (road-wire: Coat).
-fn open_sealed<C: Crypto>(
+/// Opens a coat in place, `tag ‖ sealed ‖ nonce`: where the body lies then, and the message's name, if it
+/// says that it has one. An empty coat is an empty body (road-wire: Coat).
+fn open_coat<C: Crypto>(
     suite: &C,
-    key: &C::BoxKey,
+    session: Option<&Session<C::BoxKey>>,
+    head: &Head,
     coat: &mut [u8],
-) -> Option<(Range<usize>, Option<[u8; 24]>)> {
-    if coat.is_empty() {
-        return Some((0..0, None));
+) -> Option<(Range<usize>, Option<MessageName>)> {
+    if head.coat == CoatKind::Nada || coat.is_empty() {
+        return Some((0..coat.len(), None));
     }
+    let session = session?;
     let end = coat.len().checked_sub(24)?;
     let (boxed, nonce) = coat.split_at_mut_checked(end)?;
     let nonce = *nonce.first_chunk::<24>()?;
     let (tag, sealed) = boxed.split_first_chunk_mut::<16>()?;
-    suite
-        .open(key, &nonce, sealed, tag)
-        .then_some((16..end, Some(nonce)))
-}
-
-/// The name of a message that says it has one.
-fn named(head: &Head, nonce: Option<[u8; 24]>) -> Option<MessageName> {
-    let nonce = nonce.filter(|_| head.order != 0)?;
+    if !suite.open(&session.key, &nonce, sealed, tag) {
+        return None;
+    }
     let (life, number) = nonce.split_first_chunk::<16>()?;
-    Some((*life, u64::from_be_bytes(*number.first_chunk::<8>()?)))
+    let name = (*life, u64::from_be_bytes(*number.first_chunk::<8>()?));
+    Some((16..end, (head.order != 0).then_some(name)))
 }
 
-/// Whether a session id of the peer's can be of the session that is up (`Session::least`).
+/// Whether a session id of the peer's can be of the session that is up (`Session::least`). It may go on
+/// until it is known for good, and never goes back.
 pub(crate) fn session_fits(rsid: u32, least: u32, pinned: bool, si: u32) -> Result<(), Reason> {
-    if pinned {
-        return match si {
-            si if si == rsid => Ok(()),
-            si if at_or_after(si, rsid) => Err(Reason::UnknownSession),
-            _ => Err(Reason::StaleSession),
-        };
+    if pinned && si != rsid && at_or_after(si, rsid) {
+        return Err(Reason::UnknownSession);
     }
-    if least != 0 && !at_or_after(si, least) {
-        Err(Reason::StaleSession)
-    } else {
-        Ok(())
+    let older = |than: u32| than != 0 && !at_or_after(si, than);
+    if older(rsid) || older(least) {
+        return Err(Reason::StaleSession);
     }
+    Ok(())
 }

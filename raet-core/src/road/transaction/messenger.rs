@@ -27,10 +27,11 @@ use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -128,7 +129,7 @@ struct Flight {
     /// The last packet sent, and its signature.
     last: Option<(u32, Flags)>,
     signature: [u8; 64],
-    interval: Duration,
+    interval: Span,
     redo: Instant,
     /// A packet that was sent once and waits for its answer: when it left.
     probe: Option<Instant>,
@@ -277,8 +278,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             PacketKind::Nack => self.on_nack(now, slot, out, head.order),
             PacketKind::Ack => {
-                self.sample(now, slot, out);
-                self.advance(now, slot, out, head.segment.saturating_add(1), None)
+                let confirmed = head.segment.saturating_add(1);
+                // A recording measures nothing (H2).
+                if self.confirmed(out).is_some_and(|before| before < confirmed) {
+                    self.sample(now, slot, out);
+                }
+                self.advance(now, slot, out, confirmed, None)
             }
             PacketKind::Resend => {
                 let Some(misseds) = misseds else {
@@ -298,6 +303,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.heard(now, slot);
         }
         Verdict::Taken
+    }
+
+    /// All segments before this one are known to have arrived.
+    fn confirmed(&self, out: u32) -> Option<u32> {
+        match &self.outbox.at(out)?.state {
+            State::Open(flight) => Some(flight.confirmed),
+            _ => None,
+        }
     }
 
     fn sample(&mut self, now: Instant, slot: u32, out: u32) {
@@ -336,7 +349,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
+        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -359,7 +372,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval;
+            flight.redo = now + flight.interval.get();
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -387,8 +400,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            let max = self.config.timers.messenger.redo_max;
-            flight.interval = (flight.interval * 2).min(max);
+            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;
@@ -509,6 +521,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.set_due_out(out);
         }
         self.settle(slot);
+    }
+
+    /// How one message ended, out of turn: no event tells it again. `None`: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When its outcome was taken already.
+    pub fn outcome(&mut self, message: MessageId) -> Result<Option<Outcome>, Gone> {
+        let held = self.outbox.get(message.0).ok_or(Gone)?;
+        let State::Ended(outcome) = held.state else {
+            return Ok(None);
+        };
+        self.outbox.unlink(&mut self.ended, message.0.slot());
+        self.outbox.remove(message.0);
+        Ok(Some(outcome))
     }
 
     pub(crate) fn poll_outcome(&mut self) -> Option<Event> {

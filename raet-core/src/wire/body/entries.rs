@@ -1,5 +1,6 @@
 //! One way to walk a mapping, whichever of the two formats it is in.
 
+#[cfg(feature = "msgpack")]
 use super::msgpack;
 use crate::wire::json;
 use crate::wire::text::Text;
@@ -14,6 +15,7 @@ enum Source<'a> {
         cursor: json::Cursor<'a>,
         fresh: bool,
     },
+    #[cfg(feature = "msgpack")]
     Msgpack {
         cursor: msgpack::Cursor<'a>,
         left: u32,
@@ -24,6 +26,8 @@ impl<'a> Entries<'a> {
     pub(super) fn open(kind: BodyKind, body: &'a [u8]) -> Result<Self, BodyError> {
         Ok(Self(match kind {
             BodyKind::Nada | BodyKind::Raw => return Err(BodyError::UnfitKind),
+            #[cfg(not(feature = "msgpack"))]
+            BodyKind::Msgpack => return Err(BodyError::UnfitKind),
             _ if body.is_empty() => Source::Empty,
             BodyKind::Json => {
                 let text = core::str::from_utf8(body).map_err(|_| BodyError::NotText)?;
@@ -39,6 +43,7 @@ impl<'a> Entries<'a> {
                     fresh: true,
                 }
             }
+            #[cfg(feature = "msgpack")]
             BodyKind::Msgpack => {
                 let mut cursor = msgpack::Cursor::new(body);
                 let left = cursor.map()?;
@@ -59,6 +64,7 @@ impl<'a> Entries<'a> {
                 }
                 Ok(key)
             }
+            #[cfg(feature = "msgpack")]
             Source::Msgpack { cursor, left } => {
                 while let Some(fewer) = left.checked_sub(1) {
                     *left = fewer;
@@ -78,6 +84,7 @@ impl<'a> Entries<'a> {
         match &mut self.0 {
             Source::Empty => Err(BodyError::Missing),
             Source::Json { cursor, .. } => Ok(cursor.text()?),
+            #[cfg(feature = "msgpack")]
             Source::Msgpack { cursor, .. } => cursor.text(),
         }
     }
@@ -87,6 +94,7 @@ impl<'a> Entries<'a> {
         match &mut self.0 {
             Source::Empty => Err(BodyError::Missing),
             Source::Json { cursor, .. } => Ok(cursor.unsigned()?),
+            #[cfg(feature = "msgpack")]
             Source::Msgpack { cursor, .. } => cursor.unsigned(),
         }
     }
@@ -106,6 +114,7 @@ impl<'a> Entries<'a> {
                     each(cursor.unsigned()?)?;
                 }
             }
+            #[cfg(feature = "msgpack")]
             Source::Msgpack { cursor, .. } => {
                 for _ in 0..cursor.list()? {
                     each(cursor.unsigned()?)?;
@@ -120,6 +129,7 @@ impl<'a> Entries<'a> {
         match &mut self.0 {
             Source::Empty => Ok(()),
             Source::Json { cursor, .. } => Ok(cursor.skip()?),
+            #[cfg(feature = "msgpack")]
             Source::Msgpack { cursor, .. } => cursor.skip(),
         }
     }

@@ -3,6 +3,7 @@
 use core::num::NonZeroU32;
 
 use super::entries::Entries;
+#[cfg(feature = "msgpack")]
 use super::msgpack;
 use crate::crypto::hex;
 use crate::wire::text::Text;
@@ -77,13 +78,15 @@ impl JoinBody {
     ///
     /// # Errors
     ///
-    /// `out` is too short. A `kind` that holds no mapping writes nothing and is refused the same way.
+    /// `out` is too short. A `kind` that holds no mapping, or that this build has not, writes nothing
+    /// and is refused the same way.
     pub fn emit(&self, kind: BodyKind, out: &mut [u8]) -> Result<usize, NoSpace> {
         let mut out = Writer::new(out);
         match kind {
             BodyKind::Json => self.write_json(&mut out),
+            #[cfg(feature = "msgpack")]
             BodyKind::Msgpack => self.write_msgpack(&mut out),
-            BodyKind::Nada | BodyKind::Raw => return Err(NoSpace),
+            _ => return Err(NoSpace),
         }
         out.finish()
     }
@@ -108,6 +111,7 @@ impl JoinBody {
         out.byte(b'}');
     }
 
+    #[cfg(feature = "msgpack")]
     fn write_msgpack(&self, out: &mut Writer<'_>) {
         msgpack::put_map(out, if self.uid.is_some() { 7 } else { 6 });
         msgpack::put_text(out, "name");

@@ -1,6 +1,7 @@
 //! The body of a resend: the segments that are missing (road-transactions: Message).
 
 use super::entries::Entries;
+#[cfg(feature = "msgpack")]
 use super::msgpack;
 use crate::wire::writer::Writer;
 use crate::wire::{BodyError, BodyKind, NoSpace, json};
@@ -58,7 +59,8 @@ impl Misseds {
     ///
     /// # Errors
     ///
-    /// `out` is too short. A `kind` that holds no mapping writes nothing and is refused the same way.
+    /// `out` is too short. A `kind` that holds no mapping, or that this build has not, writes nothing
+    /// and is refused the same way.
     pub fn emit(&self, kind: BodyKind, out: &mut [u8]) -> Result<usize, NoSpace> {
         let mut out = Writer::new(out);
         match kind {
@@ -74,6 +76,7 @@ impl Misseds {
                 }
                 out.put(b"]}");
             }
+            #[cfg(feature = "msgpack")]
             BodyKind::Msgpack => {
                 msgpack::put_map(&mut out, 1);
                 msgpack::put_text(&mut out, KEY);
@@ -83,7 +86,7 @@ impl Misseds {
                     msgpack::put_unsigned(&mut out, u32::from(number));
                 }
             }
-            BodyKind::Nada | BodyKind::Raw => return Err(NoSpace),
+            _ => return Err(NoSpace),
         }
         out.finish()
     }

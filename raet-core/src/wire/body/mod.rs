@@ -8,6 +8,7 @@
 mod entries;
 mod join;
 mod misseds;
+#[cfg(feature = "msgpack")]
 mod msgpack;
 
 pub use join::{JoinBody, name};

@@ -12,6 +12,9 @@ use super::{
     WireError,
 };
 
+/// Whether this build has heads in JSON.
+const JSON: bool = cfg!(feature = "json-head");
+
 /// What a head says, apart from the lengths of packet, head and foot, which the bytes decide.
 ///
 /// The version is always 0. A field at its default is not sent.
@@ -119,7 +122,7 @@ pub(super) fn parse(datagram: &[u8]) -> Result<(Head, usize, usize), WireError> 
     let (kind, fields, head_len) = if datagram.starts_with(native::PREFIX) {
         let (text, len) = split(datagram, native::END)?;
         (HeadKind::Native, native::parse(text)?, len)
-    } else if datagram.starts_with(json::PREFIX) {
+    } else if JSON && datagram.starts_with(json::PREFIX) {
         let (text, len) = split(datagram, json::END)?;
         (HeadKind::Json, json::parse(text)?, len)
     } else {
@@ -131,6 +134,9 @@ pub(super) fn parse(datagram: &[u8]) -> Result<(Head, usize, usize), WireError> 
 
 /// Writes `head` for a coat of `coat_len` bytes and a foot of the head's kind.
 pub(super) fn emit(head: &Head, coat_len: usize, out: &mut [u8]) -> Result<usize, NoSpace> {
+    if head.kind == HeadKind::Json && !JSON {
+        return Err(NoSpace);
+    }
     let mut out = Writer::new(out);
     let (packet_len_at, head_len_at, packet_len_width) = write(head, &mut out);
     let head_len = out.len();
@@ -155,8 +161,8 @@ pub(super) fn len(head: &Head) -> usize {
 /// Writes all but the lengths of packet and head; tells where they stand, and the former's digits.
 fn write(head: &Head, out: &mut Writer<'_>) -> (usize, usize, usize) {
     match head.kind {
-        HeadKind::Native => native::write(head, out),
-        HeadKind::Json => json::write(head, out),
+        HeadKind::Json if JSON => json::write(head, out),
+        HeadKind::Native | HeadKind::Json => native::write(head, out),
     }
 }
 

@@ -15,16 +15,18 @@ use crate::{FAILURE, Problem, SUCCESS};
 
 /// Open an estate and print the messages that come
 ///
-/// With `--auto never`, type `accept ROLE` or `reject ROLE` to decide about keys that are pending.
+/// With `--auto never` a person decides about keys: with `raet key`, from anywhere on this host, or
+/// by typing `accept ROLE` or `reject ROLE` here.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Listen {
     #[command(flatten)]
     estate: Estate,
 
     /// Where to listen: an address of this machine (`[::]` is all of them) and a port (0 is any
-    /// free one)
-    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:7530")]
-    bind: String,
+    /// free one); `[::]:7530` unless given, or as in the keep
+    #[arg(long, value_name = "ADDR:PORT")]
+    bind: Option<String>,
 
     /// End with success after so many messages
     #[arg(long, value_name = "N")]
@@ -35,17 +37,29 @@ pub(crate) struct Listen {
     timeout: Option<Duration>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  raet listen hub --bind 127.0.0.1:7530 --main
+  raet listen hub --main --keep /var/lib/hub --auto never
+      Keys, joined estates and decisions survive a restart: no new join is needed after it.
+  raet listen hub --main --count 1 --timeout 60 --json
+      One message, or exit code 1 after a minute.
+
+Exit codes: 0 the count was reached, or there was none; 1 it was not, or the estate could not be opened;
+2 wrong usage.";
+
 impl Listen {
     pub(crate) fn run(self) -> Result<u8, Problem> {
         let interrupted = interrupts();
-        let bind = resolve(&self.bind)?;
+        let bind = resolve(self.bind.as_deref().unwrap_or("[::]:7530"))?;
         let bind = bind
             .first()
             .copied()
             .ok_or_else(|| Problem::usage("no address to bind to"))?;
         let mut output = Output::new(self.estate.json);
-        let road = self.estate.builder(bind).open()?;
-        output.listening(&self.estate.name, &road);
+        let opened = self.estate.open(bind, self.bind.is_some())?;
+        let road = &opened.road;
+        output.listening(&self.estate.name, road);
         judge_from_stdin(road.clone());
 
         let end = deadline(self.timeout);
@@ -72,7 +86,7 @@ impl Listen {
                 break SUCCESS;
             }
             match road.next_for(left.min(TICK))? {
-                Some(Incoming::Event(event)) => output.event(&road, &event),
+                Some(Incoming::Event(event)) => output.event(road, &event),
                 Some(Incoming::Message(message)) => {
                     taken += 1;
                     output.message(&message);
@@ -80,7 +94,8 @@ impl Listen {
                 None => {}
             }
         };
-        road.shutdown(&Shutdown::default());
+        let report = road.shutdown(&Shutdown::default());
+        output.undelivered(&report);
         output.tell(
             "closed",
             json!({ "messages": taken }),

@@ -5,10 +5,13 @@
 
 mod bench;
 mod demo;
+mod key;
 mod listen;
 mod options;
 mod output;
 mod send;
+mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -44,14 +47,22 @@ Examples:
   raet send sensor --to 127.0.0.1:7530 --file picture.png
       A file as one raw message.
 
+  raet listen hub --main --keep /var/lib/hub --auto never
+  raet key list --keep /var/lib/hub
+  raet key accept sensor --keep /var/lib/hub
+  raet status --keep /var/lib/hub --watch
+      An estate that survives its restart, and lets in whom a person accepts.
+
 Exit codes: 0 all was delivered (listen: the count was reached); 1 something was not delivered, is
-unknown, or the time was over; 2 wrong usage.";
+unknown, or the time was over; 2 wrong usage. Those of `key` and `status` are in their own --help.";
 
 #[derive(Subcommand)]
 enum Command {
     Demo(demo::Demo),
     Listen(listen::Listen),
     Send(send::Send),
+    Key(key::Key),
+    Status(status::Status),
     Bench(bench::Bench),
 }
 
@@ -60,6 +71,8 @@ fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Listen(listen) => listen.run(),
         Command::Send(send) => send.run(),
+        Command::Key(key) => key.run(),
+        Command::Status(status) => status.run(),
         Command::Bench(bench) => bench.run(),
     };
     match result {

@@ -2,17 +2,21 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use raet_std::control::{Control, SOCKET};
 use raet_std::core::config::{Presence, Trust};
 use raet_std::core::limits::MAX_MESSAGE;
 use raet_std::core::wire::{BodyKind, HeadKind};
-use raet_std::{Road, RoadBuilder};
+use raet_std::keep::{KeepError, KeepOptions};
+use raet_std::{FileKeep, Road, RoadBuilder};
 
 use crate::Problem;
+use crate::output::{note, tell_notices};
 
 /// How long a wait may be before the command looks whether it was interrupted.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
@@ -31,12 +35,22 @@ pub(crate) struct Estate {
     #[arg(long)]
     mutable: bool,
 
-    /// Which keys are accepted without asking: none (type `accept ROLE`), the first that a
-    /// role shows, or any
+    /// The folder where the estate survives a restart: its keys, whom it knows, whose keys are
+    /// accepted. Made if it is not there; a 0.6.8 stack's is taken over
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+
+    /// The socket at which `raet key` and `raet status` ask this estate; `control` in the folder of the
+    /// keep unless given
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Which keys are accepted without asking: none (`raet key accept ROLE`, or type `accept ROLE`), the
+    /// first that a role shows, or any
     #[arg(long, value_enum, default_value_t = Auto::Once)]
     auto: Auto,
 
-    /// The role whose keys the estate bears; its name unless given
+    /// The role whose keys the estate bears; its name unless given, or as in the keep
     #[arg(long)]
     role: Option<String>,
 
@@ -76,9 +90,89 @@ pub(crate) enum Packing {
     Msgpack,
 }
 
+/// An estate that was opened, and what it is asked at.
+pub(crate) struct Opened {
+    pub(crate) road: Road,
+    /// Served until this is dropped.
+    _control: Option<Control>,
+}
+
 impl Estate {
+    /// Opens the estate; `bind` is where, and whether a person said so.
+    pub(crate) fn open(&self, bind: SocketAddr, said: bool) -> Result<Opened, Problem> {
+        let mut builder = self.builder(bind);
+        if let Some(folder) = &self.keep {
+            let keep = self.keep(folder, said.then_some(bind))?;
+            builder = builder.keep(keep);
+        }
+        let road = builder.open()?;
+        let control = self.serve(&road)?;
+        Ok(Opened {
+            road,
+            _control: control,
+        })
+    }
+
+    /// The keep, if it is this estate's: what a person says and what it holds must not differ, for the
+    /// keep wins.
+    fn keep(&self, folder: &Path, bind: Option<SocketAddr>) -> Result<FileKeep, Problem> {
+        let keep = FileKeep::open(folder, KeepOptions::default()).map_err(|error| match error {
+            KeepError::InUse(_) => Problem::failure(format!(
+                "{} is in use: another estate or `raet key` has it; stop that one, or choose another folder",
+                folder.display()
+            )),
+            error => Problem::failure(error),
+        })?;
+        tell_notices(&keep);
+        let Some(kept) = keep.identity() else {
+            return Ok(keep);
+        };
+        let other = |what: &str, kept: &str, said: &str| {
+            Problem::usage(format!(
+                "the estate in {} has the {what} {kept}, not {said}: give that, or another folder",
+                folder.display()
+            ))
+        };
+        if kept.name != self.name {
+            return Err(other("name", &kept.name, &self.name));
+        }
+        if let Some(role) = self.role.as_ref().filter(|role| **role != kept.role) {
+            return Err(other("role", &kept.role, role));
+        }
+        if let Some(bind) = bind.filter(|bind| *bind != kept.bind && bind.port() != 0) {
+            return Err(other("address", &kept.bind.to_string(), &bind.to_string()));
+        }
+        Ok(keep)
+    }
+
+    fn serve(&self, road: &Road) -> Result<Option<Control>, Problem> {
+        let folder = self.keep.as_deref();
+        let cannot = |path: &Path, error: &io::Error| {
+            format!(
+                "the control socket {} is not served: {error}",
+                path.display()
+            )
+        };
+        match (&self.control, folder) {
+            (Some(path), _) => match road.serve_control(path, folder) {
+                Ok(control) => Ok(Some(control)),
+                Err(error) => Err(Problem::failure(cannot(path, &error))),
+            },
+            (None, Some(folder)) => {
+                let path = folder.join(SOCKET);
+                let served = road.serve_control(&path, Some(folder));
+                // Nobody asked for it, so the estate does without.
+                if let Err(error) = &served {
+                    note(&format!("{}; give --control PATH", cannot(&path, error)));
+                }
+                Ok(served.ok())
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The estate as it is to be opened, with room for the longest message that the protocol has.
-    pub(crate) fn builder(&self, bind: SocketAddr) -> RoadBuilder {
+    fn builder(&self, bind: SocketAddr) -> RoadBuilder {
         let head = match self.head {
             Head::Native => HeadKind::Native,
             Head::Json => HeadKind::Json,

@@ -7,7 +7,8 @@ use std::time::Instant;
 use raet_std::core::RemoteId;
 use raet_std::core::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
 use raet_std::core::wire::BodyKind;
-use raet_std::{Event, Message, Road};
+use raet_std::keep::Notice;
+use raet_std::{Event, FileKeep, Message, Report, Road};
 use serde_json::{Map, Value, json};
 
 /// Where events go, and what is remembered to name their remotes.
@@ -190,6 +191,23 @@ impl Output {
         );
     }
 
+    /// What a shutdown left behind.
+    pub(crate) fn undelivered(&mut self, report: &Report) {
+        for message in &report.undelivered {
+            let (name, addr) = match &message.peer {
+                Some((name, addr)) => (name.clone(), addr.to_string()),
+                None => self.peers.get(&message.remote).cloned().unwrap_or_default(),
+            };
+            self.ended(message.number, &name, &addr, message.outcome);
+        }
+        if report.unlisted > 0 {
+            note(&format!(
+                "{} more messages were not delivered",
+                report.unlisted
+            ));
+        }
+    }
+
     pub(crate) fn ended(&self, number: u64, name: &str, addr: &str, outcome: Outcome) {
         let mut fields = json!({ "number": number, "to": name, "addr": addr });
         let who = if name.is_empty() { addr } else { name };
@@ -224,6 +242,24 @@ impl Output {
 pub(crate) fn note(text: &str) {
     // Without a stderr there is nobody to tell.
     let _ = writeln!(io::stderr(), "raet: {text}");
+}
+
+/// What a person should know of how a keep was found; what was open to others in one line.
+pub(crate) fn tell_notices(keep: &FileKeep) {
+    let is_open = |notice: &&Notice| matches!(notice, Notice::Tightened(_));
+    let (open, rest): (Vec<_>, Vec<_>) = keep.notices().iter().partition(is_open);
+    for notice in rest {
+        note(&notice.to_string());
+    }
+    match open.as_slice() {
+        [] => {}
+        [only] => note(&only.to_string()),
+        several => note(&format!(
+            "{} files and folders in {} were open to other users; they no longer are, but others may have read the keys",
+            several.len(),
+            keep.folder().display()
+        )),
+    }
 }
 
 /// Raw bytes as text if they are (kind `raw`), else as hex digits (kind `hex`).

@@ -28,6 +28,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// Open an estate, send messages to another one, and end when they are delivered
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
     #[command(flatten)]
     estate: Estate,
@@ -53,6 +54,16 @@ pub(crate) struct Send {
     messages: Vec<String>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  raet send sensor --to 127.0.0.1:7530 '{\"celsius\": 21.5}'
+  raet send sensor --to hub.example:7530 --keep ~/.raet/sensor '{\"celsius\": 21.5}'
+      The same estate each time: its keys are accepted once, and no further join is needed.
+  tail -f readings.jsonl | raet send sensor --to hub.example:7530 --keep ~/.raet/sensor
+
+Exit codes: 0 all was delivered; 1 something was not, or is unknown (which messages is said); 2 wrong
+usage.";
+
 impl Send {
     pub(crate) fn run(mut self) -> Result<u8, Problem> {
         let interrupted = interrupts();
@@ -60,8 +71,9 @@ impl Send {
         let to = resolve(&self.to)?;
         let (bind, to) = self.addresses(&to)?;
         let mut output = Output::new(self.estate.json);
-        let road = self.estate.builder(bind).open()?;
-        output.listening(&self.estate.name, &road);
+        let opened = self.estate.open(bind, self.bind.is_some())?;
+        let road = &opened.road;
+        output.listening(&self.estate.name, road);
         let remote = road.connect(to).map_err(Problem::failure)?;
         output.tell(
             "joining",
@@ -83,7 +95,7 @@ impl Send {
             }
             if let Some(event) = road.event_for(TICK)? {
                 progress.clear();
-                output.event(&road, &event);
+                output.event(road, &event);
                 match event {
                     Event::Ended { outcome, .. } => {
                         ended += 1;
@@ -105,12 +117,12 @@ impl Send {
                     _ => {}
                 }
             }
-            progress.show(&road);
+            progress.show(road);
             if interrupted.load(Ordering::Relaxed) {
                 break Some("interrupted".to_owned());
             }
-            if watch.is_over(&road) {
-                break Some(silent(to, &road, remote, trouble));
+            if watch.is_over(road) {
+                break Some(silent(to, road, remote, trouble));
             }
         };
         progress.clear();
@@ -121,7 +133,7 @@ impl Send {
             ..Shutdown::default()
         });
         while let Ok(Some(event)) = road.event_for(Duration::ZERO) {
-            output.event(&road, &event);
+            output.event(road, &event);
             if let Event::Ended { outcome, .. } = event {
                 ended += 1;
                 delivered += u64::from(outcome == Outcome::Delivered);
@@ -210,10 +222,16 @@ impl Send {
     fn refused(&self, to: SocketAddr, why: JoinFailure) -> String {
         let (name, why_words) = (&self.estate.name, join_failure(why).1);
         if why == JoinFailure::Rejected {
+            if self.estate.keep.is_some() {
+                return format!(
+                    "{to} rejects {name}: it keeps other keys for it, its people rejected these, or it does not \
+                     let strangers join (listen --main). `raet key list` there shows which"
+                );
+            }
             return format!(
-                "{to} rejects {name}. Each run has new keys, and a peer that keeps those of an earlier run \
-                 rejects the new ones: choose another NAME, or let that peer take any (listen --mutable --auto \
-                 always). A peer without --main rejects strangers, too"
+                "{to} rejects {name}. Without --keep each run has new keys, and a peer that keeps those of an \
+                 earlier run rejects the new ones: give --keep DIR, choose another NAME, or let that peer take any \
+                 (listen --mutable --auto always). A peer without --main rejects strangers, too"
             );
         }
         format!("not joined with {to}: {why_words}")

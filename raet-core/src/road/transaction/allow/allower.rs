@@ -26,9 +26,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.start_join(now, slot, false);
             return;
         }
-        // H4: the proven way first, what a join claims when that did not answer.
+        // H4: the proven way first, what a join claims when that did not answer; elsewhere once (H9).
         let odd = remote.life.failures % 2 == 1;
         let target = match remote.candidate {
+            Some(c) if c.greeted && c.address != remote.path.address => Target::Held,
             Some(_) if odd || !remote.proven => Target::Candidate,
             _ => Target::Held,
         };
@@ -57,6 +58,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
         };
+        if let Some(candidate) = remote
+            .candidate
+            .as_mut()
+            .filter(|_| target == Target::Candidate)
+        {
+            candidate.greeted = true;
+        }
         remote.allow_attempts = remote.allow_attempts.wrapping_add(1);
         let (birth, attempt, si) = (remote.birth, remote.allow_attempts, remote.sid);
         let short = self.suite.draw_secret(Purpose::ShortSecret {

@@ -5,7 +5,7 @@ use crate::crypto::{Crypto, PublicKeys};
 use crate::event::JoinFailure;
 use crate::keep::Status;
 use crate::road::path::address_bytes;
-use crate::road::remote::{Candidate, Target};
+use crate::road::remote::{Candidate, Remote, Target};
 use crate::road::roles::NoOffer;
 use crate::road::stack::RoadStack;
 use crate::storage::{Index, Storage};
@@ -53,13 +53,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature.
+    /// Whether a claim differs from what is held. The far uid of a vacuous answer is new by nature;
+    /// of a remote that is only an address yet, everything is.
     pub(super) fn differs(&self, slot: u32, claim: &Claimed<'_>, new_far: bool) -> bool {
         let Some(remote) = self.remotes.at(slot) else {
             return true;
         };
         let body = claim.body;
         let role = self.role_of(slot);
+        if remote.name.is_empty() {
+            return claim.from.is_some_and(|from| from != remote.path.address);
+        }
         remote.name != body.name
             || remote.main != (body.mode & 1 == 1)
             || remote.kind != body.kind
@@ -82,6 +86,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Malformed);
         };
         let proven = remote.proven;
+        // A join that is complete stands against another one by the same credentials, too, until that
+        // is proven: it may fail, and must change nothing then.
+        let stands = proven
+            || claim.from.is_some()
+                && remote.joined
+                && remote.name == body.name
+                && self
+                    .role_of(slot)
+                    .is_some_and(|r| r.name == body.role && r.keys() == keys);
         if proven && (remote.name != body.name || self.role_name(slot) != body.role) {
             return Err(JoinFailure::Changed);
         }
@@ -97,10 +110,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(JoinFailure::Refused);
         };
         let address = claim.from.unwrap_or(remote.path.address);
-        if !proven {
+        if !stands {
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
+            let of = |r: &Remote<C>| (r.role, r.main, r.kind);
+            let before = self.remotes.at(slot).map(of);
             self.set_role(slot, Some(offer.role));
             let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
             if held != Some((address, claim.far)) {
@@ -111,6 +126,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 remote.far = claim.far;
                 remote.main = body.mode & 1 == 1;
                 remote.kind = body.kind;
+            }
+            let recorded = self.remotes.at(slot).filter(|r| r.recorded).map(of);
+            if recorded.is_some() && (recorded != before || held != Some((address, claim.far))) {
+                self.record(slot);
             }
             return Ok(offer.status);
         }
@@ -136,6 +155,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: body.kind,
             vacuous: claim.vacuous,
             keys: brought,
+            greeted: false,
             expires,
         });
         self.make_room_for_candidate(address);

@@ -1,7 +1,7 @@
 //! A join begun by a peer.
 
 use super::claim::Claimed;
-use super::{Join, Joinent};
+use super::{Join, Joinent, Standing};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
@@ -54,10 +54,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 Verdict::Taken
             }
             PacketKind::Pend => {
-                // Its person decides; it asks again when it can go on.
-                let wait = self.config.timers.pend_redo;
+                // Its person decides; it acks when it can go on.
+                self.tell(slot, RemoteEvent::Pending { here: false });
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
                 if let Some(Join::Joinent(j)) = self.join_mut(slot) {
-                    j.clock.wait(now, wait);
+                    j.clock.extend(now, wait, &pace);
                 }
                 Verdict::Taken
             }
@@ -120,8 +121,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
+            let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
             if let Some(Join::Joinent(j)) = self.join_mut(slot) {
                 j.clock.again();
+                if !j.responded() {
+                    j.clock.extend(now, wait, &pace);
+                }
             }
             return (Some(slot), Verdict::Repeated);
         }
@@ -132,6 +137,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let verdict = match (slot, judged) {
             (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
+                let pace = self.config.timers.joinent;
+                let mut clock = Clock::start(now, &pace);
+                if pended {
+                    clock.extend(now, self.config.timers.pend_redo, &pace);
+                }
+                let standing = if pended {
+                    Standing::Pended
+                } else {
+                    Standing::Taken
+                };
                 let Some(remote) = self.remotes.at_mut(slot) else {
                     return (None, Verdict::Taken);
                 };
@@ -143,11 +158,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     vacuous: head.destination == 0,
                     far: head.source,
                     address: from,
-                    pended,
-                    clock: Clock::start(now, &self.config.timers.joinent),
+                    standing,
+                    clock,
                 }));
                 if pended {
-                    self.record(slot);
+                    // Asked again and again, it is recorded once.
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
                 Verdict::Taken
@@ -226,7 +244,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        // Nothing is known yet of one that has no name.
+        // Of one that never said who it is nothing is known that could differ.
         let known = !new && self.remotes.at(slot).is_some_and(|r| !r.name.is_empty());
         if known && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
@@ -251,11 +269,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         body: &JoinBody,
     ) -> Result<(u32, bool), No> {
         let full = No::Silent(Reason::Full);
-        // Whoever our host reaches for at that address, whether or not it was refused meanwhile: the
-        // two are one remote.
-        let own = self.by_address(from, |r| r.name.is_empty());
         if head.destination == 0 {
-            if let Some(slot) = self.by_name(&body.name).or(own) {
+            let named = self.by_name(&body.name);
+            if let Some(slot) = named.or_else(|| self.asked_for_at(from)) {
                 let moves = |r: &Remote<C>| !r.proven && r.path.address != from;
                 if self.remotes.at(slot).is_some_and(moves) {
                     self.make_room_at(from);
@@ -277,13 +293,19 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if stranger || self.by_name(&body.name).is_some() {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
-        if let Some(slot) = own {
+        if let Some(slot) = self.asked_for_at(from) {
             return Ok((slot, false));
         }
         self.make_room_at(from);
         self.insert_remote(now, from, Some(head.destination))
             .map(|slot| (slot, true))
             .ok_or(full)
+    }
+
+    /// The remote that the host asked for at this address and that has never said who it is. Who joins
+    /// from there is it: beside another remote of its name it could never join any more.
+    fn asked_for_at(&self, address: SocketAddr) -> Option<u32> {
+        self.by_address(address, |r| r.name.is_empty())
     }
 
     /// Whether these keys are accepted for this role already.

@@ -46,6 +46,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             renewed,
             pended: false,
+            held: false,
             clock,
         }));
     }
@@ -72,21 +73,28 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if from != remote.path.address {
             return self.stats.drop(Reason::Address);
         }
-        let (vacuous, pended) = (joiner.vacuous, joiner.pended);
+        let (vacuous, pended, held) = (joiner.vacuous, joiner.pended, joiner.held);
         match head.packet {
             PacketKind::Response => self.on_response(now, slot, head, body),
             PacketKind::Pend => {
-                if !pended {
+                if !pended && !held {
                     self.tell(slot, RemoteEvent::Pending { here: false });
                 }
-                let wait = self.config.timers.pend_redo;
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joiner);
                 if let Some(Join::Joiner(j)) = self.join_mut(slot) {
+                    j.held = true;
                     j.clock.wait(now, wait);
+                    j.clock.extend(now, wait, &pace);
                 }
                 Verdict::Taken
             }
             PacketKind::Refuse | PacketKind::Nack => {
-                self.fail_join(now, slot, JoinFailure::Refused);
+                let why = if held {
+                    JoinFailure::Timeout // the peer's, while its person had yet to decide
+                } else {
+                    JoinFailure::Refused
+                };
+                self.fail_join(now, slot, why);
                 Verdict::Taken
             }
             PacketKind::Reject => {
@@ -142,17 +150,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match self.take_response(now, slot, &body) {
             Ok(Status::Accepted) => self.complete_joiner(now, slot),
             Ok(_) => {
+                let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joiner);
                 let first = match self.join_mut(slot) {
                     Some(Join::Joiner(j)) => {
                         let first = !j.pended;
                         j.pended = true;
                         j.clock.again();
+                        j.clock.extend(now, wait, &pace);
                         first
                     }
                     _ => false,
                 };
                 if first {
-                    self.record(slot);
+                    if self.remotes.at(slot).is_some_and(|r| !r.recorded) {
+                        self.record(slot);
+                    }
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
             }

@@ -1,15 +1,16 @@
 //! Putting a message together: segments, gaps, and telling its sender what came.
 
-use super::{AnswerPacket, State, named, open_sealed};
+use super::{AnswerPacket, State, open_coat};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Duration, Instant};
-use crate::wire::{CoatKind, Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
+use crate::wire::{Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
 #[derive(Clone, Hash)]
@@ -25,7 +26,7 @@ pub(super) struct Assembly {
     asked: u32,
     asked_at: Instant,
     heard: Instant,
-    interval: Duration,
+    interval: Span,
     redo: Instant,
 }
 
@@ -60,9 +61,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.came == assembly.shape.count() {
             return self.finish_assembly(now, slot, incoming);
         }
+        // A mere copy, doubled by the network: an answer to it would have a 0.6.8 sender go back and send
+        // its burst again, and each such copy another. If the answer was lost, our clock repeats it.
+        if !fresh && !head.flags.contains(Flags::AGAIN) {
+            self.set_due_in(incoming);
+            return Verdict::Repeated;
+        }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
         let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
-        assembly.interval = patience;
+        assembly.interval = Span::new(patience);
         assembly.redo = now + patience;
         if (assembly.has_gap() || head.flags.contains(Flags::WAIT))
             && assembly.has_news(now, patience)
@@ -91,21 +98,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             .get_mut(body)
             .get_mut(..coat_len)
             .unwrap_or(&mut []);
-        let opened = match (head.coat, session) {
-            (CoatKind::Nada, _) => Some((0..coat_len, None)),
-            (CoatKind::Nacl, Some(session)) => {
-                open_sealed(&self.suite, &session.key, coat).map(|(r, n)| (r, named(&head, n)))
-            }
-            (CoatKind::Nacl, None) => None,
-        };
-        let Some((range, name)) = opened else {
-            self.on_closed_coat(now, slot, &head);
+        let Some((range, name)) = open_coat(&self.suite, session, &head, coat) else {
             self.drop_incoming(incoming, false);
-            return self.stats.drop(Reason::Coat);
+            return self.refuse_coat(now, slot, &head);
         };
-        if head.coat == CoatKind::Nacl {
-            self.pin(slot);
-        }
+        self.pin(slot, &head, range.len());
         if let Some(verdict) = self.known_by_name(slot, &head, name) {
             self.remove_incoming(incoming);
             return verdict;
@@ -173,8 +170,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.heard + self.config.timers.partial <= now {
             self.drop_incoming(incoming, false); // H9
         } else {
-            assembly.interval = (assembly.interval * 2).min(self.config.timers.messengent.redo_max);
-            assembly.redo = now + assembly.interval;
+            assembly.interval = assembly.interval.doubled(&self.config.timers.messengent);
+            assembly.redo = now + assembly.interval.get();
             assembly.asked = 0;
             self.owe_answer(slot, incoming);
             self.set_due_in(incoming);
@@ -198,7 +195,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 }
 
 impl Assembly {
-    pub(super) const fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
+    pub(super) fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
         Self {
             shape,
             came: 0,
@@ -207,7 +204,7 @@ impl Assembly {
             asked: 0,
             asked_at: Instant::ZERO,
             heard: now,
-            interval,
+            interval: Span::new(interval),
             redo: Instant::NEVER,
         }
     }

@@ -8,6 +8,7 @@ use crate::limits::MESSAGE_OVERHEAD;
 use crate::road::remote::Remote;
 use crate::road::session::{SPAN, next_id};
 use crate::road::stack::RoadStack;
+use crate::road::transaction::clock::Span;
 use crate::storage::{Bodies, Index, Storage};
 use crate::time::Instant;
 use crate::wire::{CoatKind, Flags, MAX_PACKET, Plan, plan};
@@ -63,7 +64,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             seal(
                 &self.suite,
                 &session.key,
-                &self.life,
+                &remote.names_begin(&self.life),
                 message,
                 &mut self.bodies,
             );
@@ -90,7 +91,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             repeated: false,
             last: None,
             signature: [0; 64],
-            interval: remote.path.trip.patience(&self.config.timers.messenger),
+            interval: Span::new(remote.path.trip.patience(&self.config.timers.messenger)),
             redo: Instant::NEVER,
             probe: None,
             nacked: None,
@@ -161,7 +162,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             _ => None,
         };
         flight.last = Some((segment, flags));
-        flight.redo = now + flight.interval;
+        flight.redo = now + flight.interval.get();
         message.sent = true;
         let (ti, si) = (flight.ti, flight.si);
         let range = flight.plan.range(coat_len, segment)?;

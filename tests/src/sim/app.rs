@@ -1,0 +1,345 @@
+//! What applications do: whom they call, what they send, whom they judge, and what they expect when
+//! nothing goes wrong any more.
+
+use std::time::Duration;
+
+use raet_core::SendOptions;
+use raet_core::config::Presence;
+use raet_core::crypto::{NaclSuite, PublicKeys};
+use raet_core::error::SendError;
+use raet_core::keep::Status;
+use raet_core::road::{RemoteInfo, RoleInfo};
+
+use super::law::{Law, Rule};
+use super::ledger::{self, Sent};
+use super::net::first_address;
+use super::plan::{Plan, S};
+use super::simulation::{Happening, Simulation};
+use crate::suite::Weak;
+
+/// The token of a message to an attacker.
+pub(super) const TO_ATTACKER: u64 = u64::MAX;
+
+/// The keys that a person sees when somebody known shows them: an attacker's are not taken for them.
+fn seen(plan: &Plan, role: &RoleInfo) -> Option<PublicKeys> {
+    let owner = plan.hosts.iter().position(|host| role.name == host.name)?;
+    let secrets = super::host::secrets(owner);
+    Some(if plan.real {
+        secrets.public_keys(&NaclSuite::new(&[0; 32]))
+    } else {
+        secrets.public_keys(&Weak::new(&[0; 32]))
+    })
+}
+
+impl Simulation {
+    /// A host's application calls everyone that it wants to reach.
+    pub(super) fn call_all(&mut self, n: usize) {
+        for to in self.plan.hosts[n].connects.clone() {
+            let host = &mut self.hosts[n];
+            let time = host.time(self.now, self.plan.back);
+            let address = first_address(to);
+            host.trusted.insert(address);
+            if let Some(engine) = &mut host.engine {
+                // No room is an answer; it is tried again.
+                let _ = engine.call(|e| e.connect(time, address, to as u64));
+            }
+        }
+    }
+
+    /// An application does something, and says when it does something again.
+    pub(super) fn deed(&mut self, n: usize) -> Law {
+        let pace = self.plan.hosts[n].pace;
+        let next = self.now + 1 + self.hosts[n].rng.bits() % (2 * pace);
+        let next = if self.healed { self.now + S } else { next };
+        self.at(next, Happening::Deed(n));
+        if self.hosts[n].is_stalled(self.now) {
+            return Ok(());
+        }
+        if self.healed {
+            self.peaceful_deed(n)?;
+        } else {
+            self.any_deed(n)?;
+        }
+        self.drive(n)
+    }
+
+    fn any_deed(&mut self, n: usize) -> Law {
+        let hunger = self.hosts[n].hunger(self.now);
+        self.take(n, hunger)?;
+        let Some(remote) = self.some_remote(n) else {
+            self.judge(n);
+            return Ok(());
+        };
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        let deed = self.hosts[n].rng.below(100);
+        // Under siege it does nothing that would end a session or begin one anew.
+        let deed = match deed {
+            82..94 if self.plan.menace.siege => 0,
+            deed => deed,
+        };
+        let host = &mut self.hosts[n];
+        let Some(engine) = &mut host.engine else {
+            return Ok(());
+        };
+        match deed {
+            0..70 => return self.send_something(n, &remote),
+            70..78 => self.cancel_something(n),
+            78..82 => drop(engine.call(|e| e.alive(time, remote.id))),
+            82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
+            85..88 => drop(engine.call(|e| e.join(time, remote.id))),
+            88 if self.plan.mutable => drop(engine.call(|e| e.forget(time, remote.id))),
+            88..92 => self.call_all(n),
+            92..94 => {
+                let period = Duration::from_millis(200 + host.rng.bits() % 5000);
+                let presence = host.rng.percent(50).then_some(Presence {
+                    period,
+                    ..Presence::default()
+                });
+                engine.call(|e| e.set_presence(time, presence));
+            }
+            _ => self.judge(n),
+        }
+        // What the application begins is not drawn by anybody.
+        self.hosts[n].trusted.insert(remote.address);
+        Ok(())
+    }
+
+    fn some_remote(&mut self, n: usize) -> Option<RemoteInfo> {
+        let host = &mut self.hosts[n];
+        let mut remotes = host.engine.as_ref()?.get().remotes();
+        if remotes.is_empty() {
+            return None;
+        }
+        let which = host.rng.below(remotes.len());
+        Some(remotes.swap_remove(which))
+    }
+
+    /// A person says something about keys that it was asked about, or takes something back.
+    fn judge(&mut self, n: usize) {
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        let host = &mut self.hosts[n];
+        let Some(engine) = &mut host.engine else {
+            return;
+        };
+        let mut roles = engine.get().roles();
+        if roles.is_empty() {
+            return;
+        }
+        let role = roles.swap_remove(host.rng.below(roles.len()));
+        let status = match host.rng.below(10) {
+            0 => Status::Rejected,
+            1 => Status::Pending,
+            _ => Status::Accepted,
+        };
+        let keys = seen(&self.plan, &role);
+        let keys = keys.as_ref().filter(|_| status == Status::Accepted);
+        let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
+    }
+
+    fn cancel_something(&mut self, n: usize) {
+        let life = self.hosts[n].life;
+        let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
+        let mine: Vec<_> = self
+            .ledger
+            .open(|n| lives[n])
+            .filter(|(_, s)| s.from == n && s.life == life)
+            .map(|(number, s)| (number, s.message))
+            .collect();
+        if mine.is_empty() {
+            return;
+        }
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        let host = &mut self.hosts[n];
+        let (number, message) = mine[host.rng.below(mine.len())];
+        if let Some(engine) = &mut host.engine
+            && engine.call(|e| e.cancel(time, message)).is_ok()
+            && let Some(sent) = self.ledger.sent.get_mut(number)
+        {
+            sent.cancelled = true;
+        }
+    }
+
+    fn send_something(&mut self, n: usize, remote: &RemoteInfo) -> Law {
+        let host = &mut self.hosts[n];
+        let longest = host.plan.longest;
+        let rng = &mut host.rng;
+        let len = match rng.below(16) {
+            0 => 0,
+            1 => rng.below(ledger::DISTINCT),
+            2..8 => 8 + rng.below(60),
+            8..10 => 780 + rng.below(80),
+            10..14 => rng.below(4000),
+            14 => rng.below(longest + 1),
+            // Never fits.
+            _ => host.plan.limits.message + 1 + rng.below(9),
+        };
+        if self.whom(remote).is_none() {
+            self.send_to_attacker(n, remote, len);
+            return Ok(());
+        }
+        let host = &mut self.hosts[n];
+        let too_long = len > host.plan.limits.message;
+        let len = if too_long { len } else { len.min(longest) };
+        let wait = host.rng.percent(15).then(|| host.rng.bits() % (8 * S));
+        let once = host.rng.percent(15);
+        let sent = self.send(n, remote, len, wait, once);
+        match sent {
+            Err(SendError::TooLong) if too_long => Ok(()),
+            Err(SendError::Full) if !too_long => Ok(()),
+            Ok(()) if !too_long => Ok(()),
+            other => {
+                let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
+                Err((Rule::Verdict, what))
+            }
+        }
+    }
+
+    /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
+    /// be at its address.
+    fn whom(&self, remote: &RemoteInfo) -> Option<usize> {
+        let host = self.book.owner(remote.address)?;
+        (remote.name.is_empty() || *remote.name == *self.name(host)).then_some(host)
+    }
+
+    /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
+    fn send_to_attacker(&mut self, n: usize, remote: &RemoteInfo, len: usize) {
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        host.trusted.insert(remote.address);
+        let options = SendOptions {
+            token: TO_ATTACKER,
+            deadline: Some(host.deadline(2 * S)),
+            ..SendOptions::default()
+        };
+        if let Some(engine) = &mut host.engine {
+            // Full is an answer, too.
+            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![1; len]));
+        }
+    }
+
+    /// Sends a message of so many bytes, which is given up after `wait`.
+    fn send(
+        &mut self,
+        n: usize,
+        remote: &RemoteInfo,
+        len: usize,
+        wait: Option<u64>,
+        once: bool,
+    ) -> Result<(), SendError> {
+        let Some(to) = self.whom(remote) else {
+            return Ok(());
+        };
+        let number = self.ledger.sent.len();
+        let body = ledger::body(number, len);
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        let deadline = wait.map(|wait| host.deadline(wait));
+        let options = SendOptions {
+            token: number as u64,
+            deadline,
+            once,
+            ..SendOptions::default()
+        };
+        let Some(engine) = &mut host.engine else {
+            return Ok(());
+        };
+        let message = engine.call(|e| e.send(time, remote.id, options, &body))?;
+        host.trusted.insert(remote.address);
+        let sent = Sent {
+            from: n,
+            to,
+            life: host.life,
+            remote: remote.id,
+            message,
+            body,
+            deadline: deadline.map(raet_core::time::Instant::as_micros),
+            once,
+            cancelled: false,
+            outcome: None,
+            sessions: [0; 2],
+            memory: (0, 0),
+        };
+        let life = self.hosts[to].life;
+        self.ledger.accepted(sent, life);
+        self.note(n, || format!("sends message {number}, {len} bytes"));
+        Ok(())
+    }
+
+    // ---- peace -------------------------------------------------------------------------------
+
+    /// What an application does when all is well: it reaches whom it wants, accepts everyone, takes
+    /// everything, and sends a word to whom it knows.
+    fn peaceful_deed(&mut self, n: usize) -> Law {
+        let just_now = self.now < self.plan.storm + 2 * S;
+        if just_now {
+            self.call_all(n);
+        }
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        let host = &mut self.hosts[n];
+        let Some(engine) = &mut host.engine else {
+            return Ok(());
+        };
+        for role in engine.get().roles() {
+            let keys = seen(&self.plan, &role);
+            let stale = keys.is_some_and(|keys| keys != role.keys);
+            if role.status != Status::Accepted || stale {
+                let keys = keys.as_ref();
+                let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
+            }
+        }
+        if just_now {
+            for remote in self.hosts[n]
+                .engine
+                .as_ref()
+                .map_or(Vec::new(), |e| e.get().remotes())
+            {
+                // A full outbox is one that has something to say already.
+                let _ = self.send(n, &remote, 16.min(self.hosts[n].plan.longest), None, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not in order yet; `None`: all is.
+    pub(super) fn missing(&self) -> Option<String> {
+        let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
+        if let Some((number, sent)) = self.ledger.open(|n| lives[n]).next() {
+            let (from, to) = (self.name(sent.from), self.name(sent.to));
+            let remote = self.hosts[sent.from].engine.as_ref();
+            let remote = remote.and_then(|e| e.get().remote(sent.remote));
+            return Some(format!(
+                "message {number} of {} bytes from {from} to {to} is still open; its remote: {remote:?}",
+                sent.body.len()
+            ));
+        }
+        for (n, host) in self.hosts.iter().enumerate() {
+            let Some(engine) = &host.engine else {
+                return Some(format!("{} is down", self.name(n)));
+            };
+            if host.unstored > 0 {
+                return Some(format!("{} has records to be stored", self.name(n)));
+            }
+            for to in &self.plan.hosts[n].connects {
+                let up = |of: usize, name: &str| {
+                    let engine = self.hosts[of].engine.as_ref()?.get();
+                    engine.remote(engine.find(name)?)
+                };
+                let here = engine.get().find(self.name(*to));
+                let here = here.and_then(|id| engine.get().remote(id));
+                let there = up(*to, self.name(n));
+                let both = [&here, &there];
+                if !both.iter().all(|r| r.as_ref().is_some_and(|r| r.allowed)) {
+                    return Some(format!(
+                        "{} and {} have no session: {here:?} and {there:?}",
+                        self.name(n),
+                        self.name(*to)
+                    ));
+                }
+            }
+            if engine.get().messages_waiting() > 0 {
+                return Some(format!("{} has messages that nobody takes", self.name(n)));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,195 @@
+//! Nobody changes what it has no right to: what an engine holds as proven, looked at around each datagram
+//! that has no right to change it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+
+use raet_core::config::Trust;
+use raet_core::event::RemoteEvent;
+use raet_core::keep::Status;
+use raet_core::road::{RemoteInfo, RoleInfo};
+use raet_core::stats::Verdict;
+
+use super::attack::{Power, Source};
+use super::engine::Engine;
+use super::law::{Law, Rule};
+use super::plan::S;
+
+/// For how long a new session may still be settling.
+const SETTLING: u64 = 4 * S;
+
+/// What was sent and taken so far.
+#[derive(Default)]
+pub(super) struct Guard {
+    /// Every datagram that a host has sent, with its addresses.
+    sent: HashSet<u64>,
+    /// What a life of a host has acted on.
+    taken: HashSet<(usize, u32, u64)>,
+    /// Since when a host has a session with another.
+    sessions: BTreeMap<(usize, usize), u64>,
+}
+
+/// What was held as proven before a datagram.
+pub(super) struct Watch {
+    act: (usize, u32, u64),
+    trust: Trust,
+    insider: Option<String>,
+    /// Whether the sender itself had a session.
+    allowed: bool,
+    /// `None`: the datagram may change what it is about.
+    held: Option<Held>,
+    why: &'static str,
+}
+
+/// What an engine holds as proven: its remotes, and the keys of their roles.
+type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
+
+fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
+    let mut remotes = engine.remotes();
+    remotes.retain(|r| r.proven && except != Some(&*r.name));
+    let mut roles = engine.roles();
+    // Who takes any keys takes back what a person said (road-transactions: Acceptance).
+    let always = trust == Trust::Always;
+    roles.retain(|r| (r.proven || r.judged && !always) && except != Some(&*r.name));
+    for role in &mut roles {
+        if always {
+            role.status = Status::Accepted;
+            role.judged = false;
+        }
+        // These are claims.
+        role.offered = None;
+        role.remotes = 0;
+    }
+    (remotes, roles)
+}
+
+fn digest(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Guard {
+    /// A host sends this.
+    pub(super) fn sent(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.sent.insert(digest((from, to, bytes)));
+    }
+
+    /// A datagram is about to be handed to an engine.
+    pub(super) fn watch(
+        &self,
+        act: (usize, u32),
+        trust: Trust,
+        source: Source,
+        way: (SocketAddr, SocketAddr),
+        bytes: &[u8],
+        engine: &dyn Engine,
+    ) -> Watch {
+        let (host, life) = act;
+        let act = (host, life, digest((way.0, bytes)));
+        let genuine = self.sent.contains(&digest((way.0, way.1, bytes)));
+        let insider = match source {
+            Source::Attacker(power) => power.name(),
+            Source::Host(_) => None,
+        };
+        let why = match source {
+            Source::Attacker(Power::OffPath) => Some("sent by who sees nothing"),
+            Source::Attacker(Power::Insider(_)) => Some("sent by another peer"),
+            _ if !genuine => Some("altered, or sent elsewhere"),
+            _ if self.taken.contains(&act) => Some("acted on before"),
+            _ => None,
+        };
+        let own = insider.as_deref().and_then(|name| engine.find(name));
+        Watch {
+            act,
+            trust,
+            allowed: own
+                .and_then(|id| engine.remote(id))
+                .is_some_and(|r| r.allowed),
+            held: why.map(|_| held(engine, trust, insider.as_deref())),
+            why: why.unwrap_or_default(),
+            insider,
+        }
+    }
+
+    /// The engine has acted on it.
+    pub(super) fn judge(&mut self, watch: Watch, verdict: Verdict, engine: &dyn Engine) -> Law {
+        if verdict == Verdict::Taken {
+            self.taken.insert(watch.act);
+        }
+        let insider = watch.insider.as_deref();
+        if let Some(before) = watch.held {
+            let after = held(engine, watch.trust, insider);
+            if before != after {
+                let why = watch.why;
+                let what = differences(&before, &after);
+                return Err((Rule::Right, format!("a datagram {why} changed {what}")));
+            }
+        }
+        let Some(name) = insider.filter(|_| !watch.allowed) else {
+            return Ok(());
+        };
+        let own = engine.find(name).and_then(|id| engine.remote(id));
+        if own.is_some_and(|r| r.allowed) {
+            let role = engine.roles().into_iter().find(|role| *role.name == *name);
+            if role.is_none_or(|role| role.status != Status::Accepted && !role.judged) {
+                let what = format!("{name} has a session, though nobody accepted its keys");
+                return Err((Rule::Right, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing goes wrong but that somebody off the path attacks: sessions stay.
+    pub(super) fn besieged(
+        &mut self,
+        now: u64,
+        host: usize,
+        whom: Option<usize>,
+        what: RemoteEvent,
+    ) -> Law {
+        let Some(whom) = whom else {
+            return Ok(());
+        };
+        let since = self.sessions.get(&(host, whom)).copied();
+        let settled = since.is_some_and(|at| now > at + SETTLING);
+        let harm = match what {
+            RemoteEvent::Allowed if !settled => {
+                self.sessions.insert((host, whom), now);
+                false
+            }
+            RemoteEvent::Allowed
+            | RemoteEvent::AllowFailed(_)
+            | RemoteEvent::Went
+            | RemoteEvent::Forgotten => settled,
+            _ => false,
+        };
+        if harm {
+            let what = format!("{what:?} at {host} about {whom}, by an attacker off the path");
+            return Err((Rule::Right, what));
+        }
+        Ok(())
+    }
+
+    /// Whether an estate of this name is an attacker's.
+    pub(super) fn is_attacker(name: &str) -> bool {
+        name.starts_with("puppet-") || name.starts_with("nobody-")
+    }
+}
+
+fn differences(before: &Held, after: &Held) -> String {
+    let remote = before.0.iter().find(|r| !after.0.contains(r));
+    let role = before.1.iter().find(|r| !after.1.contains(r));
+    match (remote, role) {
+        (Some(old), _) => {
+            let new = after.0.iter().find(|r| r.id == old.id);
+            format!("a proven remote:\n  {old:?}\n  {new:?}")
+        }
+        (None, Some(old)) => {
+            let new = after.1.iter().find(|r| r.name == old.name);
+            format!("the keys of a role:\n  {old:?}\n  {new:?}")
+        }
+        (None, None) => "what is proven: it is more now".to_owned(),
+    }
+}

@@ -1,0 +1,197 @@
+//! A host: an engine with its driver, its socket, its clock, its keep and its application.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use raet_core::config::Config;
+use raet_core::crypto::Secrets;
+use raet_core::error::SetupError;
+use raet_core::keep::{MemoryKeep, Place};
+use raet_core::time::Instant;
+
+use super::attack::Source;
+use super::engine::{Meter, Metered, Setup};
+use super::plan::{HostPlan, Plan};
+use super::scene::{Rng, name};
+use crate::suite::{Counts, Seals};
+
+/// A clock beside the world's: it began elsewhere, and runs at its own rate.
+#[derive(Clone, std::marker::Copy, Debug)]
+pub(super) struct Clock {
+    offset: u64,
+    fast: i64,
+}
+
+const MILLION: i128 = 1_000_000;
+
+impl Clock {
+    pub(super) fn new(offset: u64, fast: i64) -> Self {
+        Self { offset, fast }
+    }
+
+    pub(super) fn read(self, world: u64) -> Instant {
+        let run = i128::from(world) * (MILLION + i128::from(self.fast)) / MILLION;
+        Instant::from_micros(self.offset + u64::try_from(run).unwrap_or(0))
+    }
+
+    /// The first moment of the world at which it shows `at`.
+    pub(super) fn when(self, at: Instant) -> u64 {
+        let run = i128::from(at.as_micros().saturating_sub(self.offset));
+        let rate = MILLION + i128::from(self.fast);
+        u64::try_from((run * MILLION + rate - 1) / rate).unwrap_or(u64::MAX)
+    }
+}
+
+pub(super) struct Host {
+    pub(super) plan: HostPlan,
+    /// `None` while it is down.
+    pub(super) engine: Option<Metered>,
+    /// How often it was started.
+    pub(super) life: u32,
+    pub(super) clock: Clock,
+    /// The latest time that its engine was told.
+    pub(super) latest: Instant,
+    pub(super) keep: MemoryKeep,
+    /// When the last record of each place is stored: the next one comes after it.
+    pub(super) storing: BTreeMap<Place, u64>,
+    pub(super) store_rng: Rng,
+    /// Records that are on their way to the keep.
+    pub(super) unstored: u32,
+    pub(super) socket: VecDeque<(u64, Source, SocketAddr, Vec<u8>)>,
+    pub(super) stalled_until: u64,
+    pub(super) blocked_until: u64,
+    pub(super) deaf_until: u64,
+    /// When it is to be looked at next.
+    pub(super) wake: Option<u64>,
+    /// How often it was woken at one moment.
+    pub(super) idle_wakes: u32,
+    pub(super) rng: Rng,
+    pub(super) counts: Counts,
+    /// Addresses that it has proven, or that its application called.
+    pub(super) trusted: HashSet<SocketAddr>,
+}
+
+impl Host {
+    pub(super) fn new(plan: HostPlan, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        Self {
+            store_rng: Rng::new(rng.bits()),
+            clock: Clock::new(0, 0),
+            plan,
+            engine: None,
+            life: 0,
+            latest: Instant::ZERO,
+            keep: MemoryKeep::default(),
+            storing: BTreeMap::new(),
+            unstored: 0,
+            socket: VecDeque::new(),
+            stalled_until: 0,
+            blocked_until: 0,
+            deaf_until: 0,
+            wake: None,
+            idle_wakes: 0,
+            rng,
+            counts: Counts::default(),
+            trusted: HashSet::new(),
+        }
+    }
+
+    /// Its configuration, that of its role's keys with it.
+    fn config(&self, role: &'static str, mutable: bool) -> Config {
+        let plan = &self.plan;
+        let mut config = Config::new(name(plan.name), secrets(plan.role));
+        config.role = name(role);
+        config.main = plan.main;
+        config.mutable = mutable;
+        config.trust = plan.trust;
+        config.head = plan.head;
+        config.body = plan.body;
+        config.presence = plan.presence;
+        config.timers = plan.timers;
+        config.window = plan.window;
+        config.first_session = plan.first_session;
+        config
+    }
+
+    /// It starts, with what its keep has.
+    pub(super) fn start(
+        &mut self,
+        world: u64,
+        role: &'static str,
+        road: &Plan,
+        seals: Seals,
+        meter: Option<Meter>,
+    ) -> Result<(), SetupError> {
+        self.life += 1;
+        self.clock = Clock::new(self.rng.bits() % (1 << 40), self.plan.fast);
+        self.latest = self.clock.read(world);
+        let setup = Setup {
+            kind: self.plan.kind,
+            real: road.real,
+            limits: self.plan.limits,
+            seed: self.rng.seed(),
+            counts: self.counts.clone(),
+            seals,
+        };
+        let config = self.config(role, road.mutable);
+        let records = self.keep.records().collect();
+        let now = self.latest;
+        self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);
+        self.idle_wakes = 0;
+        Ok(())
+    }
+
+    /// It dies: what was on its way to the keep is lost.
+    pub(super) fn crash(&mut self) {
+        self.engine = None;
+        self.wake = None;
+        self.socket.clear();
+        self.storing.clear();
+        self.unstored = 0;
+    }
+
+    /// What its driver reads on its clock, sometimes a little less than before.
+    pub(super) fn time(&mut self, world: u64, back: bool) -> Instant {
+        let mut now = self.clock.read(world);
+        // Not drawn from a generator: how often it is asked must not matter.
+        let whim = Rng::new(world ^ 0xBAC).bits();
+        if back && whim % 8 == 0 {
+            now = Instant::from_micros(now.as_micros().saturating_sub(whim % 5_000));
+        }
+        self.latest = self.latest.max(now);
+        now
+    }
+
+    /// When a record that is handed out now will have been stored.
+    pub(super) fn store_at(&mut self, world: u64, place: Place) -> u64 {
+        let due = world + self.store_rng.bits() % (self.plan.store + 1);
+        let last = self.storing.entry(place).or_insert(due);
+        *last = due.max(*last);
+        self.unstored += 1;
+        *last
+    }
+
+    pub(super) fn is_stalled(&self, world: u64) -> bool {
+        self.engine.is_none() || world < self.stalled_until
+    }
+
+    /// How many messages its application takes now.
+    pub(super) fn hunger(&self, world: u64) -> usize {
+        if world < self.deaf_until {
+            0
+        } else {
+            self.plan.appetite
+        }
+    }
+
+    /// A deadline so far from now, by its own clock.
+    pub(super) fn deadline(&self, after: u64) -> Instant {
+        self.latest + Duration::from_micros(after)
+    }
+}
+
+/// The long-term secrets of the role that host `n` owns.
+pub fn secrets(n: usize) -> Secrets {
+    super::scene::secrets(n as u8 + 1)
+}

@@ -1,0 +1,221 @@
+//! The rules that are checked after every step, and those of them that a look at engines and
+//! datagrams decides. What messages say of each other is the ledger's.
+
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+
+use raet_core::road::Timeout;
+use raet_core::time::Instant;
+use raet_core::wire::{Flags, Frame, Head, PacketKind, TransactionKind};
+
+use super::engine::Metered;
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident => $text:literal, $cite:literal;)*) => {
+        /// What must hold, always. What each means stands in the table of [the module](super).
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Rule { $($(#[$doc])* $name,)* }
+
+        impl Rule {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The rule in a few words.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Where the protocol says so.
+            pub const fn cite(self) -> &'static str {
+                match self { $(Self::$name => $cite,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    /// A message is taken at most once.
+    Once => "a message is taken at most once", "outcomes: Exactly once in a session";
+    /// What is taken was sent, unaltered, by whom it is said to be from.
+    Content => "what is taken is what was sent", "H2, H6";
+    /// What a sender is told of a message is true.
+    Verdict => "what a sender is told is true", "outcomes: What becomes of a message";
+    /// Once nothing goes wrong any more, all that is owed is done.
+    Progress => "when all is well, all that is owed is done in time", "H10";
+    /// Session ids never go back, over a crash too.
+    Session => "session ids never go back", "H8";
+    /// A transaction id stands for one transaction.
+    Transaction => "a transaction id is used once in a session", "road-wire: ti";
+    /// An engine holds no more than its limits say.
+    Memory => "an engine keeps to its limits", "limits: Memory";
+    /// No deadline lies in the past.
+    Deadline => "no deadline lies in the past", "H9";
+    /// An engine that is woken does something.
+    Busy => "who is woken does something, and rests", "H9";
+    /// Who has not shown where it is draws little.
+    Amplification => "an address that is not proven draws at most 3 x its bytes", "H9";
+    /// A datagram costs a bounded number of curve operations.
+    Curves => "a datagram costs few curve operations", "H15";
+    /// No key seals twice with one nonce.
+    Nonce => "no key and nonce twice", "road-wire: Coat";
+    /// Nobody changes what it has no right to.
+    Right => "nobody changes what it has no right to", "H1, H2, H4";
+    /// An engine never panics, and takes its own records back.
+    Whole => "an engine neither panics nor refuses its own records", "H1";
+    /// How and how often it is polled changes nothing.
+    Steady => "the same inputs give the same outputs, however it is polled", "H1";
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The seed of the world.
+    pub seed: u64,
+    /// The step at which it showed.
+    pub step: u64,
+    /// The time then, in microseconds.
+    pub at: u64,
+    /// Which rule.
+    pub rule: Rule,
+    /// What happened instead.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rule, cite) = (self.rule.as_str(), self.rule.cite());
+        let seconds = self.at as f64 / 1e6;
+        write!(
+            f,
+            "seed {}, step {}, {seconds:.6} s: {}\n  the rule: {rule} ({cite})",
+            self.seed, self.step, self.what
+        )
+    }
+}
+
+/// A breach, before it is known of which world.
+pub(super) type Law = Result<(), (Rule, String)>;
+
+/// What is remembered of all datagrams and seals of a world.
+#[derive(Default)]
+pub(super) struct Laws {
+    /// By sender and its uid for the receiver: the newest session id, and the life of the sender that used it.
+    sessions: HashMap<(usize, u32), (u32, u32)>,
+    /// By sender, uid, session and transaction: its kind.
+    transactions: HashMap<(usize, u32, u32, u32), TransactionKind>,
+    /// And by segment or kind of packet: a hash of what was in it.
+    contents: HashMap<(usize, u32, u32, u32, u32), u64>,
+    seals: HashSet<[u8; 32]>,
+    /// By host and address: bytes that came from and went to it while it was not proven there.
+    traffic: BTreeMap<(usize, SocketAddr), (u64, u64)>,
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Laws {
+    /// A host sends this to another, or to an address of it. A remote is known by the uid that the
+    /// host gave it: at one address there may be several, if strangers claim to be there.
+    pub(super) fn sent(&mut self, from: usize, life: u32, head: &Head, bytes: &[u8]) -> Law {
+        let correspondent = head.flags.contains(Flags::CORRESPONDENT);
+        if correspondent || head.transaction == TransactionKind::Join {
+            return Ok(());
+        }
+        let to = head.source;
+        let (si, ti) = (head.session, head.transaction_id);
+        match self.transactions.entry((from, to, si, ti)) {
+            Entry::Occupied(known) if *known.get() != head.transaction => {
+                let what = format!(
+                    "{from} uses si {si} ti {ti} for {:?} and {:?}",
+                    known.get(),
+                    head.transaction
+                );
+                return Err((Rule::Transaction, what));
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => {
+                free.insert(head.transaction);
+                let newest = self.sessions.entry((from, to)).or_insert((si, life));
+                let back = si.wrapping_sub(newest.0) >= 1 << 31;
+                let again = si == newest.0 && life != newest.1;
+                if back || again {
+                    let what = format!("{from} begins in session {si} after {}", newest.0);
+                    return Err((Rule::Session, what));
+                }
+                *newest = (si, life);
+            }
+        }
+        let part = match head.packet {
+            PacketKind::Message => head.segment,
+            PacketKind::Initiate | PacketKind::Hello => 1 << 31 | u32::from(head.packet.to_wire()),
+            _ => return Ok(()),
+        };
+        let coat = Frame::parse(bytes).ok().and_then(|f| bytes.get(f.coat()));
+        let content = digest(coat.unwrap_or(&[]));
+        let first = *self
+            .contents
+            .entry((from, to, si, ti, part))
+            .or_insert(content);
+        if first != content {
+            let what = format!("{from} sends other content under si {si} ti {ti} again");
+            return Err((Rule::Transaction, what));
+        }
+        Ok(())
+    }
+
+    /// A suite has sealed under this key and nonce.
+    pub(super) fn sealed(&mut self, key_and_nonce: [u8; 32]) -> Law {
+        if self.seals.insert(key_and_nonce) {
+            return Ok(());
+        }
+        Err((Rule::Nonce, "a key has sealed twice with one nonce".into()))
+    }
+
+    /// So many bytes came from an address that is not proven at this host.
+    pub(super) fn heard(&mut self, host: usize, from: SocketAddr, bytes: usize) {
+        self.traffic.entry((host, from)).or_default().0 += bytes as u64;
+    }
+
+    /// So many bytes went to an address that is not proven, and that the host does not itself call.
+    pub(super) fn told(&mut self, host: usize, to: SocketAddr, bytes: usize) -> Law {
+        let (heard, told) = self.traffic.entry((host, to)).or_default();
+        *told += bytes as u64;
+        if *told > 3 * *heard {
+            let what = format!("{host} sends {told} bytes to {to}, from where {heard} came");
+            return Err((Rule::Amplification, what));
+        }
+        Ok(())
+    }
+
+    /// An address is proven, or called, from now on.
+    pub(super) fn proven(&mut self, host: usize, address: SocketAddr) {
+        self.traffic.remove(&(host, address));
+    }
+}
+
+/// What an engine holds is within its limits.
+pub(super) fn memory(host: &str, engine: &Metered) -> Law {
+    let (held, most) = (engine.held(), engine.get().worst_bytes() as i64);
+    if held > most {
+        let what = format!("{host} holds {held} bytes, and by its limits {most} at most");
+        return Err((Rule::Memory, what));
+    }
+    Ok(())
+}
+
+/// The next deadline does not lie in the past.
+pub(super) fn deadline(host: &str, now: Instant, timeout: Option<Timeout>) -> Law {
+    match timeout {
+        Some(Timeout { at, why }) if at < now => {
+            let what = format!("{host} at {now:?} has a deadline at {at:?} ({why:?})");
+            Err((Rule::Deadline, what))
+        }
+        _ => Ok(()),
+    }
+}
