@@ -3,32 +3,26 @@
 //! panics (debug assertions are on) or fails to return, no limit is passed, and when all is forgotten
 //! all room is free again.
 
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "quickcheck hands values over"
-)]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quickcheck::{QuickCheck, TestResult};
+use crate::sim::{
+    Packet, Rng, World, address, config, dead, fair, main_config, name, packet, rough, secrets,
+};
+use crate::suite::Weak;
 use raet_core::config::{Presence, Trust};
 use raet_core::event::Event;
 use raet_core::keep::Status;
 use raet_core::limits::Limits;
-use raet_core::storage::{Fixed, Heap, Storage};
+use raet_core::storage::{Fixed, Storage};
 use raet_core::wire::{
     BodyKind, CoatKind, Flags, FootKind, Frame, Head, HeadKind, JoinBody, Misseds, PacketKind,
     TransactionKind,
 };
 use raet_core::{MessageId, RemoteId, SendOptions};
-use raet_tests::sim::{
-    Packet, Rng, World, address, config, dead, fair, main_config, name, packet, rough, secrets,
-};
-use raet_tests::suite::Weak;
 
 /// Room for little, so that limits are met.
-type Small = Fixed<4, 6, 8192>;
+pub type Small = Fixed<4, 6, 8192>;
 
 const NAMES: [&str; 5] = ["main", "other", "third", "guest", "visitor"];
 
@@ -511,31 +505,23 @@ fn full<S: Storage>(stack: &mut raet_core::RoadStack<S, Weak>, now: raet_core::t
     }
 }
 
-fn survives<S: Storage>(bytes: Vec<u8>, seed: u64) -> TestResult {
+/// Lets three estates meet what these bytes say, and then chance does, as `seed` draws it.
+///
+/// # Panics
+///
+/// If a rule is broken.
+pub fn survive<S: Storage>(bytes: &[u8], seed: u64, steps: usize) {
     let mut choices = Choices {
         bytes: bytes.iter(),
         rng: Rng::new(seed),
     };
     let mut fuzz = Fuzz::<S>::new(&mut choices);
     fuzz.remember();
-    for _ in 0..150 {
+    for _ in 0..steps {
         if fuzz.remotes.is_empty() {
             break;
         }
         fuzz.step(&mut choices);
     }
     fuzz.end();
-    TestResult::passed()
-}
-
-#[test]
-fn estates_survive_whatever_comes_on_the_heap() {
-    let survives: fn(Vec<u8>, u64) -> TestResult = survives::<Heap>;
-    QuickCheck::new().tests(400).quickcheck(survives);
-}
-
-#[test]
-fn estates_survive_whatever_comes_in_fixed_storage() {
-    let survives: fn(Vec<u8>, u64) -> TestResult = survives::<Small>;
-    QuickCheck::new().tests(400).quickcheck(survives);
 }
