@@ -1,7 +1,7 @@
 //! Everything that two estates can do, within bounds: see `raet_tests::search`.
 //!
-//! `RAET_SEARCH_DEEPER=1` gives every run one fault more than these have, which takes some twenty times
-//! as long.
+//! Each search prints its states and its *k*, the faults that a run could have. `RAET_SEARCH_DEEPER=1` gives
+//! one fault more, which takes some twenty times as long.
 
 use raet_core::storage::{Fixed, Heap, Storage};
 use raet_tests::search::Command::{Alive, Allow, Connect, Send};

@@ -42,7 +42,6 @@ where
             records: self.records.clone(),
             unproven: self.unproven.clone(),
             births: self.births,
-            first_number: self.first_number,
             roles: self.roles.clone(),
             role_by_name: self.role_by_name.clone(),
             role_records: self.role_records.clone(),
@@ -105,7 +104,6 @@ where
             records,
             unproven,
             births,
-            first_number,
             roles,
             role_by_name: _,
             role_records,
@@ -132,7 +130,7 @@ where
             forgeries,
             strangers,
         } = self;
-        (life, births, first_number).hash(state);
+        (life, births).hash(state);
         (remotes, roles, handshakes).hash(state);
         (outbox, inbox, replies).hash(state);
         (due_remotes, due_out, due_in).hash(state);

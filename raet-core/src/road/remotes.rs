@@ -63,7 +63,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             None => self.free_near(birth)?,
         };
         let mut remote = Remote::new(birth, near, address, self.first_session, now);
-        remote.next_number = self.first_number;
         remote.life.spread = self.suite.draw(Purpose::Spread { remote: birth })[0];
         let handle = self.remotes.insert(remote).ok()?;
         let slot = handle.slot();
@@ -245,7 +244,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.join = None;
         remote.alive = None;
         remote.session = None;
-        self.first_number = self.first_number.max(remote.next_number);
         let (told, known) = (remote.told, !remote.name.is_empty());
         let (near, address) = (remote.near, remote.path.address);
         if remote.proven || remote.next_ti != 1 {

@@ -25,8 +25,6 @@ pub(crate) struct Session<K> {
     pub(crate) certain: bool,
     /// A message of the peer has opened under the key, so its session id is known for good.
     pub(crate) pinned: bool,
-    /// When a coat first did not open under the key, before one did; never: none yet.
-    pub(crate) closed: Instant,
     /// The lowest session id that the peer's packets can bear, other than a hello; 0 not known.
     pub(crate) least: u32,
 }

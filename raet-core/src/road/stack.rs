@@ -68,8 +68,6 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
-    /// Above the number of every message to a remote that is gone: its peer may remember them.
-    pub(crate) first_number: u64,
 
     pub(crate) roles: Roles<S, C>,
     pub(crate) role_by_name: S::Index,
@@ -206,7 +204,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             records: List::new(),
             unproven: List::new(),
             births: 0,
-            first_number: 1,
             roles: Table::with_limit(limits.roles).map_err(full)?,
             role_by_name: S::Index::with_limit(limits.roles).map_err(full)?,
             role_records: List::new(),

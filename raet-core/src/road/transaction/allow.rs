@@ -150,7 +150,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             confirmed,
             certain: confirmed,
             pinned: false,
-            closed: Instant::NEVER,
             least,
         });
         remote.sid = next_id(remote.sid);

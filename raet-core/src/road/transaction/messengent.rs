@@ -150,9 +150,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if session.pinned {
                 return self.stats.drop(Reason::UnknownSession);
             }
-            if remote.rsid != 0 && !at_or_after(head.session, remote.rsid) {
-                return self.stats.drop(Reason::StaleSession);
-            }
             remote.rsid = head.session;
             remote.window = Window::new();
         }
@@ -364,20 +361,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         debug_assert!(cleared, "clearing a deadline needs no room");
     }
 
-    /// A coat did not open. Its sender is told, if others of its session did. Else it may be late from the
-    /// session before, which its sender does not repeat; or its sender holds one of which we never heard,
-    /// since no more came of our allow than its initiate: silence, and a session that both have (H13).
+    /// A coat did not open. Where both surely have the same session it never will, and its sender is
+    /// told so. Else the peer may have made another one, whose last packet did not come: both
+    /// need a new one, in which the message comes again.
     fn refuse_coat(&mut self, now: Instant, slot: u32, head: &Head) -> Verdict {
-        let patience = self.config.timers.messenger.redo_min;
-        if let Some(remote) = self.remotes.at_mut(slot) {
-            let to = remote.path.address;
-            match &mut remote.session {
-                Some(session) if session.pinned => {
-                    self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
-                }
-                Some(session) if session.closed == Instant::NEVER => session.closed = now,
-                Some(session) if now.since(session.closed) < patience => {}
-                _ => self.start_allow(now, slot),
+        if let Some(remote) = self.remotes.at(slot) {
+            let session = remote.session.as_ref();
+            if session.is_some_and(|s| s.pinned || s.certain) {
+                let to = remote.path.address;
+                self.answer(Some(slot), to, head, PacketKind::Nack, no::REFUSED);
+            } else {
+                self.start_allow(now, slot);
             }
         }
         self.stats.drop(Reason::Coat)
