@@ -173,7 +173,7 @@ fn address(n: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 7530 + n as u16))
 }
 
-fn limits<S: Storage>() -> Limits {
+fn limits() -> Limits {
     // Small on every storage, so that what is full is met.
     Limits {
         remotes: 4,
@@ -201,7 +201,7 @@ fn stack<S: Storage>(n: usize, life: u64, now: Instant, keep: &MemoryKeep) -> Ro
     let mut seed = [number; 32];
     seed[..8].copy_from_slice(&life.to_le_bytes());
     let records: Vec<_> = keep.records().collect();
-    RoadStack::new(now, config, limits::<S>(), Weak::new(&seed), records)
+    RoadStack::new(now, config, limits(), Weak::new(&seed), records)
         .expect("settings and records agree")
 }
 
@@ -316,7 +316,7 @@ impl<S: Storage> World<S> {
         };
         let len = if len == 0 { 0 } else { len.max(8) }; // room for its number, or nothing
         let token = self.sent.len() as u64;
-        let limits = limits::<S>();
+        let limits = limits();
         let open = |sent: &&Sent| sent.from == from && !sent.orphan && sent.outcome.is_none();
         let count = self.sent.iter().filter(open).count();
         let bytes = self.sent.iter().filter(open).map(|s| Limits::budget(s.len));

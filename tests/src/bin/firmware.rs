@@ -113,9 +113,10 @@ fn prepare(options: &Options) -> Result<(PathBuf, Option<Python>), Missing> {
             "qemu-system-arm (Debian: the package of that name)",
         ));
     }
-    let python = match options.python {
-        true => Some(interop::available().ok_or(Missing::Tool("Python RAET 0.6.8"))?),
-        false => None,
+    let python = if options.python {
+        Some(interop::available().ok_or(Missing::Tool("Python RAET 0.6.8"))?)
+    } else {
+        None
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("raet-embedded/firmware");
     let into = env::var_os("CARGO_TARGET_DIR").map_or_else(
@@ -145,7 +146,7 @@ fn prepare(options: &Options) -> Result<(PathBuf, Option<Python>), Missing> {
 fn run(options: &Options, image: &Path, python: Option<&Python>) {
     let folder = tempfile::tempdir().expect("a folder of our own");
     let mut main = match python {
-        Some(python) => Main::Python(PythonMain::start(python, folder.path())),
+        Some(python) => Main::Python(Box::new(PythonMain::start(python, folder.path()))),
         None => Main::Rust(Box::new(RustMain::start())),
     };
     let port = relay(main.address(), options.loss);
@@ -310,7 +311,7 @@ impl Drop for Node {
 /// The main estate, of either kind.
 enum Main {
     Rust(Box<RustMain>),
-    Python(PythonMain),
+    Python(Box<PythonMain>),
 }
 
 impl Main {
@@ -507,7 +508,7 @@ impl RustMain {
         let node = self.road.find(NODE).expect("it has joined");
         let body = Body::json(body).expect("a mapping");
         // What the node does of it is what counts.
-        let _ = self.road.send(node, &body).expect("room for a message");
+        drop(self.road.send(node, &body).expect("room for a message"));
     }
 
     fn restart(&mut self) {

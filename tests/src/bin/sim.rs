@@ -125,8 +125,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn fail(arguments: &Arguments, violation: &Violation) -> ExitCode {
-    let again = run::again(arguments.profile.profile(), violation.seed);
+fn fail(profile: Profile, violation: &Violation) -> ExitCode {
+    let again = run::again(profile, violation.seed);
     eprintln!("{violation}\n  again: {again}");
     ExitCode::FAILURE
 }
@@ -191,7 +191,7 @@ fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
             summary(&world.report(), 1, Duration::ZERO);
             ExitCode::SUCCESS
         }
-        Err(violation) => fail(arguments, &violation),
+        Err(violation) => fail(profile, &violation),
     }
 }
 
@@ -247,7 +247,7 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let (report, seeds) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary(&report, seeds, begun.elapsed());
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(violation) => fail(arguments, &violation),
+        Some(violation) => fail(profile, &violation),
         None => ExitCode::SUCCESS,
     }
 }

@@ -13,8 +13,11 @@ use raet_core::storage::Heap;
 use raet_core::wire::handshake::{Cookie, CookieInner, Hello, Initiate, InitiateInner};
 use raet_core::wire::{BodyKind, Frame, HeadKind, JoinBody, Misseds, emit_head, name};
 
+/// What is fuzzed: takes bytes, and panics where they do what they must not.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which its corpus has too.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("packet", packet),
     ("join", join),
     ("misseds", misseds),

@@ -90,7 +90,7 @@ impl<S: Storage> State<S> {
             };
             state = state.apply(&begun, Act::Command(1))?.settle(&begun)?;
             for n in 0..2 {
-                state.change(n, |node| node.begin_script());
+                state.change(n, Node::begin_script);
             }
         }
         Ok(state)

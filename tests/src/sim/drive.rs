@@ -222,16 +222,12 @@ impl Simulation {
 
     fn told(&mut self, n: usize, event: &Event) -> Law {
         match event {
-            // What was sent to an attacker may end in any way.
-            Event::Message {
-                token: TO_ATTACKER, ..
-            } => Ok(()),
             Event::Message {
                 token,
                 outcome,
                 remote,
                 ..
-            } => {
+            } if *token != TO_ATTACKER => {
                 let number = *token as usize;
                 let to = self.ledger.sent.get(number).map_or(0, |s| s.to);
                 let host = &self.hosts[n];
@@ -264,7 +260,8 @@ impl Simulation {
                 }
                 Ok(())
             }
-            Event::KeysOffered { .. } => Ok(()),
+            // What was sent to an attacker may end in any way.
+            Event::Message { .. } | Event::KeysOffered { .. } => Ok(()),
         }
     }
 
