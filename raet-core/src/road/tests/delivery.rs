@@ -8,7 +8,7 @@ use super::both;
 use super::world::{Packet, World, address, config};
 use crate::config::Presence;
 use crate::error::SendError;
-use crate::event::{AllowFailure, Doubt, Failure, Outcome, RemoteEvent};
+use crate::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
@@ -36,6 +36,35 @@ fn send_with<S: Storage>(
 }
 
 both! {
+    fn who_is_refused_for_a_join_to_its_old_address_asks_again_soon<S>() {
+        let mut world = World::<S>::new();
+        for (name, n) in [("alpha", 1), ("carol", 2)] {
+            let mut config = config(name, n);
+            config.main = true;
+            world.add(config);
+        }
+        let alpha = world.connect(1, 0);
+        world.run(ms(200));
+        let carol = world.estates[0].stack.find("carol").unwrap();
+        // For so long that its tries are a minute apart, carol is cut off; and it comes back elsewhere.
+        world.lose = Box::new(|_| true);
+        world.send(1, alpha, 2, b"to alpha");
+        world.run(ms(400_000));
+        world.estates[1].address = address(7);
+        world.lose = Box::new(|_| false);
+        world.forget_past();
+        // A try of alpha's, which wins by its name, is under way to the old address when carol asks.
+        for _ in 0..200 {
+            if !world.happened(1).contains(&RemoteEvent::JoinFailed(JoinFailure::Refused)) {
+                let now = world.now;
+                world.estates[0].stack.join(now, carol).unwrap();
+                world.run(ms(1000));
+            }
+        }
+        world.run(ms(45_000));
+        assert_eq!(world.outcomes(1), vec![(2, Outcome::Delivered)]);
+    }
+
     fn a_message_of_a_session_that_only_its_sender_has_is_not_refused<S>() {
         let (mut world, other, main) = World::<S>::allowed();
         let last = (TransactionKind::Allow, PacketKind::Ack);

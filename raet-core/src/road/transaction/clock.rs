@@ -15,7 +15,7 @@ pub(crate) struct Clock {
 }
 
 /// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Span(u32);
 
 impl Span {

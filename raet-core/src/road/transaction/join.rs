@@ -135,6 +135,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             // A person may decide at any moment, so the next try comes soon.
             remote.life.interval = Span::ZERO;
         }
+        if why == JoinFailure::Refused {
+            // Its own try goes on in place of this one, but may go where we are not any more: the next
+            // comes when that is over, or two that try at the same times would refuse each other for ever.
+            let over = Span::new(self.config.timers.joiner.redo_max);
+            remote.life.interval = remote.life.interval.min(over);
+        }
         let rejected = matches!(why, JoinFailure::Rejected | JoinFailure::RejectedHere);
         let stranger = rejected && !own && !remote.joined && !remote.proven && !remote.life.wanted;
         if own || remote.told {
