@@ -100,7 +100,7 @@ fn options() -> Result<Options, String> {
             "embassy" => "mps2-an385",
             _ => "lm3s6965evb",
         };
-        options.board = board.to_owned();
+        board.clone_into(&mut options.board);
     }
     Ok(options)
 }
