@@ -12,6 +12,7 @@
 
 use core::net::SocketAddr;
 
+use cortex_m::peripheral::SCB;
 use raet_core::crypto::Crypto;
 use raet_core::event::{Event, Outcome, RemoteEvent};
 use raet_core::limits::Limits;
@@ -20,8 +21,8 @@ use raet_core::time::{Duration, Instant};
 use raet_core::wire::BodyKind;
 use raet_core::{RemoteId, RoadStack, SendOptions};
 
-use crate::say;
-use crate::semihosting::Digits;
+use crate::semihosting::{self, Digits};
+use crate::{say, stack};
 
 /// Bytes of the longest message, both ways.
 pub const LONG: usize = 4096;
@@ -100,23 +101,35 @@ impl App {
         if self.answer.is_none() && !self.long {
             engine.poll_message(|message| self.obey(now, message.body));
         }
-        if self.allowed {
-            self.speak(now, engine);
-        }
+        self.answer(now, engine);
+        self.long(now, engine);
+        self.read(now, engine);
         if now < self.end { Wish::Run } else { self.wish }
     }
 
-    /// When it has something to do, if nothing comes before.
-    pub fn due(&self) -> Instant {
-        self.next_reading.min(self.end)
+    /// What the board is to do, and when.
+    pub fn wish(&self) -> (Wish, Instant) {
+        (self.wish, self.end)
     }
 
-    /// Messages whose delivery was confirmed, and those that ended otherwise.
-    pub fn tally(&self) -> (u32, u32) {
-        (self.delivered, self.other)
+    /// Makes a wish come true. Only [`Wish::Run`] returns.
+    pub fn fulfil(&self, wish: Wish) {
+        match wish {
+            Wish::Run => {}
+            Wish::Reset => {
+                say!("reset");
+                SCB::sys_reset();
+            }
+            Wish::Stop => {
+                say!("delivered ", self.delivered, ", not ", self.other);
+                say!("stack ", stack::high_water());
+                semihosting::exit(0)
+            }
+        }
     }
 
-    fn hear(&mut self, event: &Event) {
+    /// Takes note of an event.
+    pub fn hear(&mut self, event: &Event) {
         match event {
             Event::Remote { what, .. } => {
                 let text = match what {
@@ -142,7 +155,8 @@ impl App {
         }
     }
 
-    fn obey(&mut self, now: Instant, command: &[u8]) {
+    /// Takes a command. The one before must have been [answered](Self::answer).
+    pub fn obey(&mut self, now: Instant, command: &[u8]) {
         say!("command of ", command.len(), " bytes");
         let sum = command
             .iter()
@@ -163,7 +177,12 @@ impl App {
         self.end = now + FAREWELL;
     }
 
-    fn speak<S: Storage, C: Crypto>(&mut self, now: Instant, engine: &mut RoadStack<S, C>) {
+    /// Answers the command that came last; false where there is no room now.
+    pub fn answer<S: Storage, C: Crypto>(
+        &mut self,
+        now: Instant,
+        engine: &mut RoadStack<S, C>,
+    ) -> bool {
         if let Some((len, sum)) = self.answer
             && self.send(
                 now,
@@ -173,6 +192,15 @@ impl App {
         {
             self.answer = None;
         }
+        self.answer.is_none()
+    }
+
+    /// Sends the long message if one was asked for; false where there is no room now.
+    pub fn long<S: Storage, C: Crypto>(
+        &mut self,
+        now: Instant,
+        engine: &mut RoadStack<S, C>,
+    ) -> bool {
         if self.long
             && self.send(
                 now,
@@ -186,20 +214,31 @@ impl App {
         {
             self.long = false;
         }
-        if now >= self.next_reading {
-            self.next_reading = now + EVERY;
-            // One that finds no room is left out: the next is newer.
-            let uptime = (now.as_micros() / 1_000_000) as u32;
-            let parts: [&dyn Part; 5] = [
-                &"{\"reading\":",
-                &self.reading,
-                &",\"uptime\":",
-                &uptime,
-                &"}",
-            ];
-            if self.wish == Wish::Run && self.send(now, engine, &parts) {
-                self.reading += 1;
-            }
+        !self.long
+    }
+
+    /// When the next reading is due.
+    pub fn next_reading(&self) -> Instant {
+        self.next_reading
+    }
+
+    /// Sends a reading if one is due.
+    pub fn read<S: Storage, C: Crypto>(&mut self, now: Instant, engine: &mut RoadStack<S, C>) {
+        if now < self.next_reading {
+            return;
+        }
+        self.next_reading = now + EVERY;
+        // One that finds no room is left out: the next is newer.
+        let uptime = (now.as_micros() / 1_000_000) as u32;
+        let parts: [&dyn Part; 5] = [
+            &"{\"reading\":",
+            &self.reading,
+            &",\"uptime\":",
+            &uptime,
+            &"}",
+        ];
+        if self.allowed && self.wish == Wish::Run && self.send(now, engine, &parts) {
+            self.reading += 1;
         }
     }
 

@@ -20,6 +20,8 @@ fn SysTick() {
         TICKS.load(Ordering::Relaxed).wrapping_add(1),
         Ordering::Relaxed,
     );
+    #[cfg(feature = "embassy")]
+    crate::alarms::tick();
 }
 
 /// Starts a timer that counts milliseconds, and wakes the core at each. Its readings are [`millis`]'s.

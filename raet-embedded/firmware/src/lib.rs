@@ -6,6 +6,8 @@
 #[cfg(not(any(feature = "lm3s6965evb", feature = "mps2-an385")))]
 compile_error!("name the board: --features lm3s6965evb or --features mps2-an385");
 
+#[cfg(feature = "embassy")]
+mod alarms;
 pub mod app;
 pub mod clock;
 pub mod entropy;

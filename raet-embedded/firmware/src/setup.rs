@@ -5,9 +5,11 @@ use core::net::SocketAddr;
 
 use raet_core::config::{Config, Presence, Trust};
 use raet_core::wire::name;
+use raet_embedded::clock::Clock;
 use raet_embedded::keep::flash::{Flash, FlashKeep};
+use raet_embedded::node::{Memory, Node};
 
-use crate::app::Sizes;
+use crate::app::{App, Sizes};
 use crate::entropy::Host;
 use crate::flash::Chip;
 use crate::{say, semihosting};
@@ -21,7 +23,7 @@ pub const OWN: [u8; 4] = [10, 0, 2, 15];
 pub type NodeKeep = FlashKeep<Chip, Sizes>;
 
 /// What QEMU's command line asks for.
-pub struct Setup {
+struct Setup {
     /// Where the main estate is.
     pub main: SocketAddr,
     /// The node itself.
@@ -34,13 +36,32 @@ pub struct Setup {
 /// that stands for its flash.
 ///
 /// There is no node without all three: the program ends and says what is wrong.
-pub fn read() -> Setup {
+fn read() -> Setup {
     let mut room = [0; 192];
     let Some(setup) = understand(semihosting::arguments(&mut room)) else {
         say!("usage: -semihosting-config ...,arg=PORT,arg=NAME,arg=FLASH");
         semihosting::exit(2)
     };
     setup
+}
+
+/// Starts the node from its flash, and reaches for its main estate. Not inlined, so that what it needs on the stack
+/// is gone when the node runs.
+#[inline(never)]
+pub fn begin(
+    memory: &'static mut Memory<Sizes>,
+    clock: &mut impl Clock,
+) -> (Node<'static, Sizes, NodeKeep>, App) {
+    let Setup { main, config, keep } = read();
+    let Ok(mut node) = Node::start(memory, clock.now(), config, keep, Host) else {
+        say!("the node does not start");
+        semihosting::exit(5)
+    };
+    let Some(app) = App::start(clock.now(), node.engine(), main) else {
+        say!("the main estate has no port");
+        semihosting::exit(2)
+    };
+    (node, app)
 }
 
 fn understand(arguments: &str) -> Option<Setup> {

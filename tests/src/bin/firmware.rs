@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
-        board: "lm3s6965evb".to_owned(),
+        board: String::new(),
         image: "node".to_owned(),
         target: "thumbv7m-none-eabi".to_owned(),
         python: false,
@@ -94,6 +94,13 @@ fn options() -> Result<Options, String> {
             "--loss" => options.loss = value.parse().map_err(|_| "--loss wants a number")?,
             _ => return Err(format!("{word} {value} is not understood")),
         }
+    }
+    if options.board.is_empty() {
+        let board = match options.image.as_str() {
+            "embassy" => "mps2-an385",
+            _ => "lm3s6965evb",
+        };
+        board.clone_into(&mut options.board);
     }
     Ok(options)
 }
@@ -124,9 +131,13 @@ fn prepare(options: &Options) -> Result<(PathBuf, Option<Python>), Missing> {
         PathBuf::from,
     );
     let into = into.join("firmware");
+    let features = match options.image.as_str() {
+        "embassy" => format!("{},embassy", options.board),
+        _ => options.board.clone(),
+    };
     let built = Command::new(folder.join("build"))
         .args(["--release", "--locked", "--bin", &options.image])
-        .args(["--features", &options.board])
+        .args(["--features", &features])
         .env("TARGET", &options.target)
         .env("CARGO_TARGET_DIR", &into)
         .status();

@@ -5,19 +5,14 @@
 use core::mem::MaybeUninit;
 
 use cortex_m::Peripherals;
-use cortex_m::peripheral::SCB;
-use firmware::app::{App, Sizes, Wish};
-use firmware::entropy::Host;
+use firmware::app::Sizes;
 use firmware::nic::Nic;
-use firmware::setup::{self, NodeKeep, Setup};
-use firmware::{clock, say, semihosting, stack};
+use firmware::{clock, say, semihosting, setup};
 use raet_embedded::clock::{Clock, Ticks};
-use raet_embedded::node::{Memory, Node};
+use raet_embedded::node::Memory;
 use raet_embedded::smoltcp::{Buffers, Driver};
 use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
-
-type TheNode = Node<'static, Sizes, NodeKeep>;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -33,7 +28,7 @@ fn main() -> ! {
     };
     clock::start_millis(board.SYST);
     let mut clock = Ticks::new(1000, clock::millis);
-    let (mut node, mut app) = begin(MEMORY, &mut clock);
+    let (mut node, mut app) = setup::begin(MEMORY, &mut clock);
 
     let Ok(mac) = NIC.up() else {
         say!("no network chip");
@@ -55,19 +50,8 @@ fn main() -> ! {
     say!("up");
     loop {
         let due = driver.poll(&mut node, &mut clock, &mut interface, NIC, &mut sockets);
-        match app.turn(clock.now(), node.engine()) {
-            Wish::Run => {}
-            Wish::Reset => {
-                say!("reset");
-                SCB::sys_reset();
-            }
-            Wish::Stop => {
-                let (delivered, other) = app.tally();
-                say!("delivered ", delivered, ", not ", other);
-                say!("stack ", stack::high_water());
-                semihosting::exit(0)
-            }
-        }
+        let wish = app.turn(clock.now(), node.engine());
+        app.fulfil(wish);
         if due > clock.now() {
             // Until the next millisecond.
             cortex_m::asm::wfi();
@@ -75,22 +59,7 @@ fn main() -> ! {
     }
 }
 
-/// Starts the node from its flash. A function of its own, so that what it needs is gone when the loop runs.
-#[inline(never)]
-fn begin(memory: &'static mut Memory<Sizes>, clock: &mut impl Clock) -> (TheNode, App) {
-    let Setup { main, config, keep } = setup::read();
-    let Ok(mut node) = Node::start(memory, clock.now(), config, keep, Host) else {
-        say!("the node does not start");
-        semihosting::exit(5)
-    };
-    let Some(app) = App::start(clock.now(), node.engine(), main) else {
-        say!("the main estate has no port");
-        semihosting::exit(2)
-    };
-    (node, app)
-}
-
-/// Empty buffers. A function of its own for the same reason.
+/// Empty buffers. A function of its own, so that what it needs is gone when the loop runs.
 #[inline(never)]
 fn empty(place: &'static mut MaybeUninit<Buffers<1>>) -> &'static mut Buffers<1> {
     place.write(Buffers::new())

@@ -1,5 +1,8 @@
 //! SMSC LAN9118, the Ethernet controller of the mps2 boards.
 
+#[cfg(feature = "embassy")]
+mod embassy;
+
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
 
@@ -55,15 +58,12 @@ impl Nic {
         while HW_CFG.read() & 1 != 0 {}
         // A bit that must be one, and 5 KiB of the chip's memory for what is sent.
         HW_CFG.write(1 << 20 | 5 << 16);
-        let (low, high) = (mac_read(MAC_ADDRL), mac_read(MAC_ADDRH));
         INT_EN.write(0);
         RX_CFG.write(0);
         TX_CFG.write(1 << 1);
         // Full duplex, both directions on.
         mac_write(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2);
-        let [a, b, c, d] = low.to_le_bytes();
-        let [e, f, ..] = high.to_le_bytes();
-        Ok([a, b, c, d, e, f])
+        Ok(address())
     }
 
     /// Takes the next good frame; its length.
@@ -89,6 +89,12 @@ impl Nic {
     }
 }
 
+fn address() -> [u8; 6] {
+    let [a, b, c, d] = mac_read(MAC_ADDRL).to_le_bytes();
+    let [e, f, ..] = mac_read(MAC_ADDRH).to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
 fn has_room() -> bool {
     // What became of earlier frames is of no interest, but must be taken.
     while TX_FIFO_INF.read() >> 16 & 0xff != 0 {
@@ -110,7 +116,7 @@ fn mac_write(register: u32, value: u32) {
 }
 
 /// A frame that came.
-pub struct Received<'a>(&'a [u8]);
+pub struct Received<'a>(&'a mut [u8]);
 
 /// Room for a frame to send.
 pub struct Sending<'a>(&'a mut Frame);
@@ -121,8 +127,9 @@ impl RxToken for Received<'_> {
     }
 }
 
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+impl Sending<'_> {
+    /// Sends what `f` makes of `len` bytes.
+    fn send<R>(self, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         let result = f(self.0.bytes_mut(0, len));
         // First and last segment of its frame; then a tag, which nobody reads, and the frame's length.
         TX_DATA.write(1 << 13 | 1 << 12 | len as u32);
@@ -131,6 +138,12 @@ impl TxToken for Sending<'_> {
             TX_DATA.write(*word);
         }
         result
+    }
+}
+
+impl TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.send(len, f)
     }
 }
 
@@ -145,7 +158,7 @@ impl Device for Nic {
         }
         let len = self.pull()?;
         Some((
-            Received(self.received.bytes(0, len)),
+            Received(self.received.bytes_mut(0, len)),
             Sending(&mut self.sending),
         ))
     }

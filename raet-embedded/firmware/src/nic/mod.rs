@@ -54,14 +54,8 @@ impl Frame {
     const EMPTY: Self = Self([0; WORDS]);
 
     /// The bytes from `start`, `len` of them; none if it has not as many.
-    fn bytes(&self, start: usize, len: usize) -> &[u8] {
-        // SAFETY: words are bytes without padding, and any byte is a valid u8.
-        let bytes = unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), WORDS * 4) };
-        bytes.get(start..start + len).unwrap_or_default()
-    }
-
     fn bytes_mut(&mut self, start: usize, len: usize) -> &mut [u8] {
-        // SAFETY: as above, and any four bytes are a valid u32.
+        // SAFETY: words are bytes without padding; any byte is a valid u8, and any four are a valid u32.
         let bytes =
             unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), WORDS * 4) };
         bytes.get_mut(start..start + len).unwrap_or_default()

@@ -124,7 +124,7 @@ impl Device for Nic {
         }
         let len = self.pull()?;
         Some((
-            Received(self.received.bytes(LENGTH, len)),
+            Received(self.received.bytes_mut(LENGTH, len)),
             Sending(&mut self.sending),
         ))
     }
