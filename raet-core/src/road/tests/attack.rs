@@ -771,4 +771,27 @@ both! {
         let found = world.estates[0].stack.remote(other).unwrap();
         assert_eq!((found.name.as_str(), found.allowed), ("other", true));
     }
+    fn a_peer_that_was_given_the_id_of_a_stranger_finds_its_own_remote<S>() {
+        // Somebody claims to be at the other's address, and main asks there who it is. The other has lost
+        // its remotes but not whom it trusts, and means to reach main: it goes by the id of that claim.
+        let (mut world, _, _) = World::<S>::allowed();
+        let claim = stranger("evil", 9, 1);
+        inject(&mut world, 0, address(1), &claim.request());
+        inject(&mut world, 0, address(1), &claim.ack());
+        let evil = world.estates[0].stack.find("evil").unwrap();
+        let mut records = world.estates[1].records.clone();
+        records.retain(|record| !matches!(record, Record::Remote(_)));
+        world.restart(1, config("other", 2), records);
+        world.lose = Box::new(|p| p.from == address(1));
+        let main = world.connect(1, 0);
+        world.estates[0].stack.join(world.now, evil).unwrap();
+        world.run(ms(20));
+        world.lose = Box::new(|_| false);
+        let held = world.estates[1].stack.remote(main).unwrap();
+        let claimed = world.estates[0].stack.remote(evil).unwrap();
+        assert_eq!(held.far, claimed.near);
+        world.send(1, main, 1, b"kept");
+        world.run(ms(120_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
 }

@@ -256,8 +256,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if proven && !self.config.mutable && self.differs(slot, &claim, false) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
-        self.check_identity(slot, body, false)
-            .map_err(|_| No::Told(PacketKind::Reject, Reason::Impostor))?;
+        if self.check_identity(slot, body, false).is_err() {
+            // H10: a proven remote bears the name, under another id. Whoever was given this one for
+            // what nobody proved is to ask anew, without it, and finds that remote.
+            return Err(if proven {
+                No::Told(PacketKind::Reject, Reason::Impostor)
+            } else {
+                No::Told(PacketKind::Renew, Reason::Stranger)
+            });
+        }
         match self.take_claim(now, slot, &claim) {
             Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
             Ok(status) => Ok(status),
