@@ -18,7 +18,7 @@ pub enum SetupError {
     Feature,
     /// `window` is below 2, or a redo interval is zero or larger than its maximum.
     Pace,
-    /// A kept record does not fit: two of one name or id, a weak key, or more than the limits.
+    /// A kept record does not fit: two of one name, an id of 0, a weak key, or more than the limits.
     Record,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for SetupError {
                 "the window is below 2, or a redo interval is zero or above its maximum",
             ),
             Self::Record => f.write_str(
-                "a kept record repeats a name or id, has a weak key, or exceeds the limits",
+                "a kept record repeats a name, has no id or a weak key, or exceeds the limits",
             ),
         }
     }

@@ -49,15 +49,20 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     fn restore_remote(&mut self, now: Instant, kept: &RemoteRecord) -> Result<(), SetupError> {
-        let taken = kept.near == 0
-            || self.by_near(kept.near).is_some()
-            || self.by_name(&kept.name).is_some()
-            || kept.name == self.config.name;
+        let taken =
+            kept.near == 0 || self.by_name(&kept.name).is_some() || kept.name == self.config.name;
         if taken {
             return Err(SetupError::Record);
         }
+        // An earlier life may have died when a remote's new name was stored and the end of its former one
+        // was not yet: two bear one id then. Who has proven its keys keeps it, else who comes first.
+        let twin = self.by_near(kept.near);
+        let near = match twin.filter(|twin| !self.renumber_for(*twin, kept)) {
+            Some(_) => None,
+            None => Some(kept.near),
+        };
         let slot = self
-            .insert_remote(now, plain(kept.address), Some(kept.near))
+            .insert_remote(now, plain(kept.address), near)
             .ok_or(SetupError::Record)?;
         let role = match self.role_by_name(&kept.role) {
             Some(role) => Some(role),
@@ -77,8 +82,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if kept.proven {
             self.set_proven(slot);
         }
+        if near.is_none() {
+            self.record(slot);
+        }
         self.plan(now, slot);
         Ok(())
+    }
+
+    /// A kept remote takes its id from one that never proved its keys, which is given another: true.
+    fn renumber_for(&mut self, twin: u32, kept: &RemoteRecord) -> bool {
+        let strange = self.remotes.at(twin).filter(|r| !r.proven);
+        let near = strange
+            .filter(|_| kept.proven)
+            .and_then(|r| self.free_near(r.birth));
+        if let Some(near) = near {
+            self.set_near(twin, near);
+            self.record(twin);
+        }
+        near.is_some()
     }
 
     /// A keep has stored this record: what waited for it goes on.

@@ -103,7 +103,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// A near uid that no remote has: random, so that a stranger cannot guess it (H3).
-    fn free_near(&self, birth: u64) -> Option<u32> {
+    pub(super) fn free_near(&self, birth: u64) -> Option<u32> {
         (0..64).find_map(|attempt| {
             let drawn = self.suite.draw(Purpose::NearUid {
                 remote: birth,

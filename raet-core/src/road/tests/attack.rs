@@ -12,7 +12,7 @@ use super::world::{Packet, World, address, config, name, secrets};
 use crate::config::{Presence, Trust};
 use crate::crypto::{Crypto, NaclSuite, PublicKeys};
 use crate::event::{Outcome, RemoteEvent};
-use crate::keep::Record;
+use crate::keep::{Record, RemoteRecord};
 use crate::road::RemoteId;
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
@@ -318,6 +318,40 @@ both! {
         main.main = true;
         let records = world.estates[0].records.clone();
         world.add_with(main, limits, records);
+    }
+
+    fn a_life_begins_with_both_names_of_a_stranger_that_changed_it<S>() {
+        let mut world = World::<S>::allowed().0;
+        let records = world.estates[0].records.clone();
+        let other = records.iter().find_map(|r| match r {
+            Record::Remote(r) => Some(r.clone()),
+            _ => None,
+        }).unwrap();
+        // The new name was stored, the end of the former one not yet. Meanwhile it was proven, or not.
+        for (proven, first) in [(true, true), (true, false), (false, true)] {
+            let new = RemoteRecord { proven, ..other.clone() };
+            let former = RemoteRecord { name: name("former"), proven: false, ..other.clone() };
+            let mut kept: Vec<_> = records.iter().filter(|r| !matches!(r, Record::Remote(_))).cloned().collect();
+            let pair = if first { [former, new] } else { [new, former] };
+            kept.extend(pair.map(Record::Remote));
+            let mut main = config("main", 1);
+            main.main = true;
+            let n = world.add_with(main, S::LIMITS, kept);
+            world.drive(n);
+            let near = |text| {
+                let stack = &world.estates[n].stack;
+                stack.remote(stack.find(text).unwrap()).unwrap().near
+            };
+            assert_ne!(near("former"), near("other"));
+            assert!(!proven || near("other") == other.near);
+            // What is kept from now on contradicts itself no more.
+            let nears: Vec<_> = world.estates[n].records.iter().filter_map(|r| match r {
+                Record::Remote(r) => Some((r.name.clone(), r.near)),
+                _ => None,
+            }).collect();
+            assert_eq!(nears.len(), 2);
+            assert!(nears.iter().all(|(name, kept)| near(name.as_str()) == *kept));
+        }
     }
 
     fn a_stranger_that_changes_its_name_leaves_no_record_behind<S>() {
