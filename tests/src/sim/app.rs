@@ -325,6 +325,7 @@ impl Simulation {
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         if just_now {
+            self.make_room(n);
             self.call_all(n);
         }
         let time = self.hosts[n].time(self.now, self.plan.back);
@@ -357,6 +358,31 @@ impl Simulation {
         }
     }
 
+    /// Who was let in has a place for good: what was proven is never evicted (H4), nor is what a person
+    /// decided. So where strangers have filled a table it is the person who makes room.
+    fn make_room(&mut self, n: usize) {
+        let limits = self.hosts[n].plan.limits;
+        let Some(engine) = self.hosts[n].engine.as_ref().map(|e| e.get()) else {
+            return;
+        };
+        let (remotes, mut roles) = (engine.remotes(), engine.roles());
+        if remotes.len() < limits.remotes && roles.len() < limits.roles {
+            return;
+        }
+        roles.retain(|role| self.plan.hosts.iter().all(|host| role.name != host.name));
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        for role in roles {
+            for remote in remotes.iter().filter(|r| r.role == role.name) {
+                if let Some(whom) = self.book.owner(remote.address) {
+                    self.ledger.forgot(n, whom);
+                }
+            }
+            if let Some(engine) = &mut self.hosts[n].engine {
+                let _ = engine.call(|e| e.forget_role(time, &role.name));
+            }
+        }
+    }
+
     /// What is not in order yet; `None`: all is.
     pub(super) fn missing(&self) -> Option<String> {
         let lives: Vec<_> = self.hosts.iter().map(|h| h.life).collect();
@@ -375,8 +401,10 @@ impl Simulation {
             let (from, to) = (self.name(sent.from), self.name(sent.to));
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
+            let theirs = self.hosts[sent.to].engine.as_ref();
+            let theirs = theirs.map_or(Vec::new(), |e| e.get().remotes());
             return Some(format!(
-                "message {number} of {} bytes from {from} to {to} is still open; its remote: {remote:?}",
+                "message {number} of {} bytes from {from} to {to} is still open; its remote: {remote:?}; over there: {theirs:?}",
                 sent.body.len()
             ));
         }

@@ -61,6 +61,7 @@ pub trait Engine {
         body: &[u8],
     ) -> Result<MessageId, SendError>;
     fn cancel(&mut self, now: Instant, message: MessageId) -> Result<(), Gone>;
+    fn forget_role(&mut self, now: Instant, role: &str) -> Result<(), JudgeError>;
     fn judge_role(
         &mut self,
         now: Instant,
@@ -161,6 +162,9 @@ impl<S: Storage, C: Crypto> Engine for RoadStack<S, C> {
         self.cancel(now, message)
     }
 
+    fn forget_role(&mut self, now: Instant, role: &str) -> Result<(), JudgeError> {
+        self.forget_role(now, role)
+    }
     fn judge_role(
         &mut self,
         now: Instant,
