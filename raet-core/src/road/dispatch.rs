@@ -104,14 +104,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(slot) = self.by_near(head.destination) else {
             return Err(self.greet_stranger(now, from, &frame));
         };
-        let (target, proven) = match self.remotes.at(slot) {
-            Some(remote) => (
-                remote.target(from, head.source, is_allow(head)),
-                remote.proven,
-            ),
-            None => (None, false),
-        };
-        let Some(target) = target else {
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        let Some(target) = self.target(slot, from, head) else {
             return Err(drop(&mut self.stats, Reason::Address));
         };
         if head.foot == FootKind::Nada && !self.config.accept_unsigned {
@@ -180,7 +174,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let slot = handle.slot();
         let known = self.remotes.get(handle).filter(|r| !r.gone);
-        let target = known.and_then(|r| r.target(from, head.source, is_allow(head)));
+        let target = known.and_then(|_| self.target(slot, from, head));
         let Some(target) = target else {
             return self.stats.drop(Reason::Stranger);
         };
@@ -245,6 +239,24 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 }
                 self.stats.drop(Reason::NoTransaction)
             }
+        }
+    }
+
+    /// Which description of the remote a packet goes by. What belongs to an open allow comes the way
+    /// that the allow was begun over, and by its keys: nothing else passes over a candidate (H4).
+    fn target(&self, slot: u32, from: SocketAddr, head: &Head) -> Option<Target> {
+        let remote = self.remotes.at(slot)?;
+        let to_allower = head.flags.contains(Flags::CORRESPONDENT);
+        match self.handshake(slot) {
+            Some(open)
+                if is_allow(head)
+                    && head.packet != PacketKind::Hello
+                    && open.is_allower() == to_allower
+                    && (open.ti, open.si) == (head.transaction_id, head.session) =>
+            {
+                (remote.way(open.target) == (from, head.source)).then_some(open.target)
+            }
+            _ => remote.target(from, head.source, is_allow(head)),
         }
     }
 

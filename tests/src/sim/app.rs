@@ -150,6 +150,7 @@ impl Simulation {
         let keys = seen(&self.plan, &role);
         let keys = keys.as_ref().filter(|_| status == Status::Accepted);
         let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
+        self.guard.accepts(n, engine.get());
         self.trust_role(n, &role.name);
     }
 
@@ -343,6 +344,7 @@ impl Simulation {
             let keys = keys.as_ref();
             let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
         }
+        self.guard.accepts(n, engine.get());
         for (_, role) in &roles {
             self.trust_role(n, &role.name);
         }

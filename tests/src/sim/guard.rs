@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
+use raet_core::RemoteId;
 use raet_core::config::Trust;
+use raet_core::crypto::PublicKeys;
 use raet_core::event::RemoteEvent;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
@@ -29,6 +31,10 @@ pub(super) struct Guard {
     taken: HashSet<(usize, u32, u64)>,
     /// Since when a host has a session with another.
     sessions: BTreeMap<(usize, usize), u64>,
+    /// Whose keys a host has held as accepted, by the name of the role.
+    accepted: HashSet<(usize, String, PublicKeys)>,
+    /// Sessions of a remote of a life of a host that began while nobody knew in which one the peer was.
+    unsettled: HashSet<(usize, u32, RemoteId, u32)>,
 }
 
 /// What was held as proven before a datagram.
@@ -89,7 +95,7 @@ impl Guard {
 
     /// A datagram is about to be handed to an engine.
     pub(super) fn watch(
-        &self,
+        &mut self,
         act: (usize, u32),
         trust: Trust,
         source: Source,
@@ -112,6 +118,13 @@ impl Guard {
             _ => None,
         };
         let own = insider.as_deref().and_then(|name| engine.find(name));
+        for remote in engine.remotes() {
+            if remote.far_session == 0 {
+                let session = (host, life, remote.id, remote.session);
+                self.unsettled.insert(session);
+            }
+        }
+        self.accepts(host, engine);
         Watch {
             act,
             part: Frame::parse(bytes).is_ok_and(|frame| {
@@ -127,6 +140,15 @@ impl Guard {
         }
     }
 
+    /// Somebody may have accepted keys: a person, or the policy.
+    pub(super) fn accepts(&mut self, host: usize, engine: &dyn Engine) {
+        let roles = engine.roles().into_iter();
+        for role in roles.filter(|role| role.status == Status::Accepted) {
+            let accepted = (host, role.name.to_string(), role.keys);
+            self.accepted.insert(accepted);
+        }
+    }
+
     /// The engine has acted on it.
     pub(super) fn judge(&mut self, watch: Watch, verdict: Verdict, engine: &dyn Engine) -> Law {
         if verdict == Verdict::Taken {
@@ -136,10 +158,15 @@ impl Guard {
         if let Some(before) = watch.held {
             let mut after = held(engine, watch.trust, insider);
             for (old, new) in before.0.iter().zip(&mut after.0) {
-                // Which session a peer is in shows with the first message of it that opens.
-                // Until then, and while a message is put together, what was recorded may be heard again.
-                if old.far_session == 0 {
-                    new.far_session = 0;
+                // Which session a peer is in shows with the first message of it that opens, and it only
+                // goes on (H2; `Session::pinned`). Until then one recording may displace another, and
+                // while a message is put together, what was recorded may be heard again.
+                let (host, life, _) = watch.act;
+                let session = (host, life, old.id, old.session);
+                let onward = new.far_session.wrapping_sub(old.far_session) < 1 << 31;
+                let unsettled = self.unsettled.contains(&session) && onward;
+                if old.far_session == 0 || unsettled && new.far_session != old.far_session {
+                    new.far_session = old.far_session;
                     new.heard = old.heard;
                 } else if watch.part {
                     new.heard = old.heard;
@@ -154,10 +181,14 @@ impl Guard {
         let Some(name) = insider.filter(|_| !watch.allowed) else {
             return Ok(());
         };
+        // Its keys are judged when it joins (road-transactions: Acceptance): what a person says of them
+        // later counts for the next join, and a join that is complete stands.
+        let host = watch.act.0;
+        self.accepts(host, engine);
         let own = engine.find(name).and_then(|id| engine.remote(id));
-        if own.is_some_and(|r| r.allowed) {
-            let role = engine.roles().into_iter().find(|role| *role.name == *name);
-            if role.is_none_or(|role| role.status != Status::Accepted && !role.judged) {
+        if let Some(own) = own.filter(|r| r.allowed) {
+            let accepted = |keys| self.accepted.contains(&(host, own.role.to_string(), keys));
+            if !own.keys.is_some_and(accepted) {
                 let what = format!("{name} has a session, though nobody accepted its keys");
                 return Err((Rule::Right, what));
             }

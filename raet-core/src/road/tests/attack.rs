@@ -760,6 +760,41 @@ both! {
         }
     }
 
+    fn a_claim_has_no_say_in_an_allow_over_what_is_held<S>() {
+        for word in [PacketKind::Unjoined, PacketKind::Reject, PacketKind::Refuse] {
+            // Main takes any keys, so a stranger's make a candidate.
+            let mut world = World::<S>::new();
+            let mut main = config("main", 1);
+            main.main = true;
+            main.trust = Trust::Always;
+            world.add(main);
+            world.add(config("other", 2));
+            world.connect(1, 0);
+            world.run(ms(500));
+            world.forget_past();
+            let other = world.estates[0].stack.find("other").unwrap();
+            let now = world.now;
+            world.estates[0].stack.allow(now, other).unwrap();
+            world.settle();
+            let hello = recorded(&world, 0, TransactionKind::Allow, PacketKind::Hello).remove(0);
+            let open = Frame::parse(&hello.bytes).unwrap().head;
+            let claim = Claim { role: "other", ..stranger("other", 7, 1) };
+            inject(&mut world, 0, address(5), &claim.request());
+            let mut head = Head::new(word, TransactionKind::Allow);
+            head.flags = Flags::CORRESPONDENT;
+            head.foot = FootKind::Nacl;
+            (head.source, head.destination) = (claim.source, open.source);
+            (head.session, head.transaction_id) = (open.session, open.transaction_id);
+            let verdict = inject(&mut world, 0, address(5), &packet(&head, &[], 7));
+            assert_eq!(verdict, Some(Verdict::Dropped(Reason::Address)), "{word:?}");
+            world.run(ms(100));
+            let other = world.estates[0].stack.remote(other).unwrap();
+            assert!(other.joined && other.allowed, "{word:?}");
+            assert!(!world.happened(0).iter().any(|what| matches!(what, RemoteEvent::AllowFailed(_))));
+            assert_eq!(other.keys, Some(keys(2)));
+        }
+    }
+
     fn strangers_cannot_take_all_room_for_handshakes<S>() {
         let mut world = World::<S>::new();
         let mut main = config("main", 1);
