@@ -39,6 +39,7 @@ macro_rules! intended {
 intended! {
     // ---- join
     "*" "": "-join/response' again" => H9_JOINENT;
+    "join-immutable" "main": "-join/reject'", "+join/response'" => H4_UNPROVEN;
     "join-lost-ack" "other": "-join/nack", "+join/ack again" => H7;
     "join-pending-both" "other": "+join/ack again" => H7;
     "join-pending*" "other": "-join/request again" => PATIENCE;
@@ -103,6 +104,8 @@ const H2_STALE: &str = "H2: a packet of an older session is a late copy or a rep
 const H3: &str = "H3: a reject or renew is reported and erases nothing; the host decides";
 const H4: &str = "H4: what is held stays until an allow proves otherwise; a join that is open unjoins \
     nobody, and the recorded peer, refused, does not go on";
+const H4_UNPROVEN: &str = "H4: who never proved itself binds nobody, not even where names and roles are \
+    fixed: anyone could lock its owner out";
 const H5_DONE: &str = "H5: a repeat of a finished message is answered with done";
 const H5_NACK: &str = "H5: what a nack of 0.6.8 meant shows in whether the peer still has the \
     session, so it is asked for a sign of life, which its recording does not hold";
