@@ -62,12 +62,11 @@ intended! {
         "+allow/hello again" => H10_RECOVERY;
     // ---- allow
     "allow-during-join" "main": "-allow/refuse'" => H14_RACE;
-    "allow-during-join" "main": "-allow/unjoined'", "+allow/cookie'", "+allow/cookie' again" => H4;
+    "allow-during-join" "main": "-allow/unjoined'", "+allow/cookie'" => H4;
     "allow-lost-each" "main": "-allow/cookie' again" => H9_COOKIE;
     "allow-lost-each" "main": "+allow/ack' again" => MINIMUM;
     "allow-lost-each" "other": "+allow/initiate again" => MINIMUM;
     "allow-lost-final" "other": "-allow/nack", "+allow/ack again" => H7;
-    "allow-timeouts" "main": "+allow/cookie' again" => H7;
     "allow-timeouts" "main": "-allow/refuse'" => H14_RACE;
     // ---- alive
     "manage-cascade" "": "+alive/request" => SPREAD;
