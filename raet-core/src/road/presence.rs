@@ -155,7 +155,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn wants(&self, slot: u32) -> bool {
         let stranger = self.remotes.is_linked::<UNPROVEN>(slot);
         self.remotes.at(slot).is_some_and(|r| {
-            let known = (r.joined || r.proven) && !stranger;
+            let known = (r.joined || r.proven) && (r.life.kept || !stranger);
             r.life.wanted
                 || r.life.owed
                 || !r.waiting.is_empty()

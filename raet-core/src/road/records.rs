@@ -76,6 +76,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.main = kept.main;
             remote.kind = kept.kind;
             remote.joined = kept.joined && kept.far != 0;
+            remote.life.kept = remote.joined;
             remote.told = true;
             remote.recorded = true;
         }

@@ -119,6 +119,8 @@ pub(crate) struct Life {
     pub(crate) wanted: bool,
     /// An allow was begun and waits for the keep.
     pub(crate) owed: bool,
+    /// An earlier life joined it, and may have died before it could put down that it had proven itself.
+    pub(crate) kept: bool,
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
@@ -198,6 +200,7 @@ impl<C: Crypto> Remote<C> {
                 interval: Span::ZERO,
                 wanted: false,
                 owed: false,
+                kept: false,
             },
             waiting: List::new(),
             open: List::new(),

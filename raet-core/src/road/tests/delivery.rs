@@ -9,6 +9,7 @@ use super::world::{Packet, World, address, config};
 use crate::config::Presence;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
+use crate::keep::Record;
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
 use crate::time::Duration;
@@ -36,6 +37,32 @@ fn send_with<S: Storage>(
 }
 
 both! {
+    fn who_had_joined_is_reached_by_the_next_life_though_its_proof_was_not_stored<S>() {
+        // A crash between the proof and the store: the peer waits for us, and asks nobody.
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        main.main = true;
+        world.add(main);
+        let with_presence = || {
+            let mut config = config("other", 2);
+            config.presence = Some(Presence::default());
+            config
+        };
+        world.add(with_presence());
+        world.connect(1, 0);
+        world.run(ms(200));
+        let mut records = world.estates[1].records.clone();
+        for record in &mut records {
+            if let Record::Remote(remote) = record {
+                remote.proven = false;
+            }
+        }
+        world.restart(1, with_presence(), records);
+        world.forget_past();
+        world.run(ms(20_000));
+        assert!(world.happened(1).contains(&RemoteEvent::Allowed));
+    }
+
     fn who_is_refused_for_a_join_to_its_old_address_asks_again_soon<S>() {
         let mut world = World::<S>::new();
         for (name, n) in [("alpha", 1), ("carol", 2)] {
