@@ -1,6 +1,8 @@
 //! Estates that stop, die and come back from their keeps, and those that stay.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use raet_tests::interop::is;
 use raet_tests::matrix::table::Counts;
@@ -96,6 +98,30 @@ impl<'l> Two<'l> {
         mortal.taken("stays", &value);
     }
 
+    /// The mortal one's join is on disk. A keep gathers what it stores for a moment, and a join that a crash
+    /// overtakes is begun anew by whoever asked for it.
+    fn kept(&self) {
+        let keep = self.options["dirpath"].as_str().expect("a path");
+        let remotes = Path::new(keep).join("remote");
+        let stored = || {
+            let mut names = std::fs::read_dir(&remotes).ok()?.flatten();
+            names.find(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("estate.stays.")
+            })
+        };
+        for _ in 0..3000 {
+            if stored().is_some() {
+                return;
+            }
+            // Another process stores it.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the join was not stored in 30 s");
+    }
+
     /// Nobody had to join for it.
     fn without_a_join(&mut self, mortal: &mut Member<'_>) {
         assert_eq!(self.stays.joins(), self.joins, "no new join");
@@ -135,6 +161,7 @@ fn presence(lab: &Lab, gone: Side, main: Side) -> Counts {
 
 fn killed(lab: &Lab, gone: Side, main: Side) -> Counts {
     let (mut two, mut mortal) = Two::start(lab, gone, main, &json!({}));
+    two.kept();
     let small = |n: u64| json!({"n": n});
     let large = |n: u64| json!({"n": n, "pad": "x".repeat(150_000)});
     let values: Vec<Value> = (1..=4).map(small).chain((5..=7).map(large)).collect();
