@@ -364,7 +364,11 @@ impl Simulation {
     /// decided. So where strangers have filled a table it is the person who makes room.
     fn make_room(&mut self, n: usize) {
         let limits = self.hosts[n].plan.limits;
-        let Some(engine) = self.hosts[n].engine.as_ref().map(|e| e.get()) else {
+        let Some(engine) = self.hosts[n]
+            .engine
+            .as_ref()
+            .map(super::engine::Metered::get)
+        else {
             return;
         };
         let (remotes, mut roles) = (engine.remotes(), engine.roles());
