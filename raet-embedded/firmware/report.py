@@ -18,7 +18,7 @@ import sys
 TOOL = "arm-none-eabi-"
 
 # The most that the node on thumbv7m may take, in bytes: flash, and static RAM with the stack at its deepest.
-FLASH = 120 * 1024
+FLASH = 123 * 1024
 RAM = 36 * 1024
 
 
