@@ -38,6 +38,14 @@ fn said(folder: &TempDir, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// A keep of its own for a device, and its public part in a file: `sensor.pub`.
+fn provision(folder: &TempDir) {
+    let keep = ["--keep", "sensor", "--bind", "127.0.0.1:0"];
+    said(folder, &[&["key", "gen", "sensor"], &keep[..]].concat());
+    let export = ["key", "export", "--keep", "sensor", "--out", "sensor.pub"];
+    said(folder, &export);
+}
+
 fn said_json(folder: &TempDir, args: &[&str]) -> Value {
     serde_json::from_str(&said(folder, args)).expect("JSON")
 }
@@ -256,22 +264,7 @@ sensor  sensor  pending  -        -       0          0  127.0.0.1:[..]
 fn a_device_is_accepted_before_it_is_switched_on() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     let finger = said_json(&folder, &["key", "finger", "--keep", "sensor", "--json"]);
     let finger = finger[0]["finger"].as_str().expect("text");
     said(
@@ -338,22 +331,7 @@ fn a_restart_needs_no_new_join() {
 fn what_was_not_confirmed_is_told_at_the_end() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(
         &folder,
         &[
@@ -519,11 +497,7 @@ fn terminal(answer: &str) -> (File, File) {
 #[test]
 fn a_person_is_asked_at_a_terminal() {
     let folder = folder();
-    said(&folder, &["key", "gen", "sensor", "--keep", "sensor"]);
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
     said(&folder, &["key", "import", "sensor.pub", "--keep", "hub"]);
     let accept = |answer: &str| {
