@@ -64,7 +64,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let mut remote = Remote::new(birth, near, address, self.first_session, now);
         remote.life.spread = self.suite.draw(Purpose::Spread { remote: birth })[0];
-        let handle = self.remotes.insert(remote).ok()?;
+        let handle = self.remotes.insert(remote)?;
         let slot = handle.slot();
         let by_near = self.hash.hash(&near.to_le_bytes());
         let by_address = self.hash.hash(&address_bytes(address));
@@ -74,7 +74,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if !done {
             // An allocator's refusal: as full.
             self.by_near.remove(by_near, slot);
-            self.remotes.remove(handle);
+            self.remotes.clear(slot);
             return None;
         }
         self.remotes.push_back(&mut self.unproven, slot);
@@ -166,7 +166,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             let mut old = Remote::new(self.births, 0, address, remote.sid, self.now);
             old.name = remote.name.clone();
             old.gone = true;
-            let Ok(old) = self.remotes.insert(old) else {
+            let Some(old) = self.remotes.insert(old) else {
                 return false;
             };
             self.record(old.slot());
@@ -291,12 +291,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Frees the slot of a forgotten remote that has nothing left to tell.
     pub(crate) fn release(&mut self, slot: u32) {
         let gone = self.remotes.at(slot).is_some_and(|r| r.gone);
-        if gone
-            && !self.remotes.is_linked::<NEWS>(slot)
-            && !self.remotes.is_linked::<RECORDS>(slot)
-            && let Some(handle) = self.remotes.handle_of(slot)
+        if gone && !self.remotes.is_linked::<NEWS>(slot) && !self.remotes.is_linked::<RECORDS>(slot)
         {
-            self.remotes.remove(handle);
+            self.remotes.clear(slot);
         }
     }
 

@@ -230,11 +230,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             recorded: false,
             gone: false,
         };
-        let handle = self.roles.insert(role).ok()?;
+        let handle = self.roles.insert(role)?;
         if self.role_by_name.insert(hash, handle.slot()) {
             Some(handle.slot())
         } else {
-            self.roles.remove(handle);
+            self.roles.clear(handle.slot());
             None
         }
     }
@@ -347,9 +347,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 return;
             }
             self.roles.unlink(&mut self.role_records, slot);
-            if let Some(handle) = self.roles.handle_of(slot) {
-                self.roles.remove(handle);
-            }
+            self.roles.clear(slot);
         }
     }
 

@@ -264,7 +264,7 @@ impl<const BYTES: usize, const MESSAGES: usize> Bodies for Pool<BYTES, MESSAGES>
         let place = self
             .places
             .insert(Place { offset, len })
-            .map_err(|_| NoRoom::Now)?;
+            .ok_or(NoRoom::Now)?;
         self.places
             .insert_before(&mut self.in_order, before, place.slot());
         self.used += len;

@@ -281,7 +281,7 @@ impl Bodies for Budget {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| NoRoom::Now)?;
         bytes.resize(len, 0);
-        let body = self.bodies.insert(Body(bytes)).map_err(|_| NoRoom::Now)?;
+        let body = self.bodies.insert(Body(bytes)).ok_or(NoRoom::Now)?;
         self.used += len;
         Ok(BodyId(body))
     }

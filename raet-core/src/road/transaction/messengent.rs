@@ -284,13 +284,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             body,
             state,
         };
-        let Some(handle) = self.inbox.insert(incoming).ok() else {
+        let Some(handle) = self.inbox.insert(incoming) else {
             self.bodies.give(body);
             return Err(Reason::Full);
         };
         if !self.due_in.reserve(handle.slot()) {
             // An allocator's refusal: as full.
-            self.inbox.remove(handle);
+            self.inbox.clear(handle.slot());
             self.bodies.give(body);
             return Err(Reason::Full);
         }
@@ -456,9 +456,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let cleared = self.due_in.set(incoming, None);
         debug_assert!(cleared, "clearing a deadline needs no room");
-        if let Some(handle) = self.inbox.handle_of(incoming) {
-            self.inbox.remove(handle);
-        }
+        self.inbox.clear(incoming);
     }
 
     /// Gives a message's bytes back to the budget; its slot stays.

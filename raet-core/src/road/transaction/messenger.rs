@@ -208,14 +208,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent_whole: false,
             state: State::Waiting,
         };
-        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        let (Some(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
         else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
         if !self.due_out.reserve(handle.slot()) {
             // An allocator's refusal: as full.
-            self.outbox.remove(handle);
+            self.outbox.clear(handle.slot());
             self.bodies.give(body);
             return Err(SendError::Full);
         }
@@ -534,7 +534,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Ok(None);
         };
         self.outbox.unlink(&mut self.ended, message.0.slot());
-        self.outbox.remove(message.0);
+        self.outbox.clear(message.0.slot());
         Ok(Some(outcome))
     }
 
