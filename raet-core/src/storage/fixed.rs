@@ -2,7 +2,7 @@
 
 use super::{
     Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, List, NoRoom, Slot,
-    Storage, Table,
+    Storage, Table, Unhashed,
 };
 use crate::limits::Limits;
 use zeroize::Zeroize;
@@ -24,6 +24,7 @@ impl<const REMOTES: usize, const MESSAGES: usize, const BYTES: usize> Storage
     type Outbox<T> = Slots<T, MESSAGES>;
     type Inbox<T> = Slots<T, MESSAGES>;
     type Replies<T> = Slots<T, REPLIES>;
+    type Hash = Unhashed;
     type Index = Scanned<REMOTES>;
     type MessageIndex = Scanned<MESSAGES>;
     type Bodies = Pool<BYTES, MESSAGES>;
