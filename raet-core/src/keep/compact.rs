@@ -2,12 +2,22 @@
 //! `compact`.
 //!
 //! ```text
-//!   0        1              5              9
-//!   ┌────────┬──────────────┬──────────────┬──────────────────────────┐
-//!   │ version│ tag of the   │ check of tag │ the record, by postcard  │
-//!   │   1    │ estate       │ and record   │                          │
-//!   └────────┴──────────────┴──────────────┴──────────────────────────┘
+//!   0        1              5              9      10
+//!   ┌────────┬──────────────┬──────────────┬──────┬───────────────────┐
+//!   │ version│ tag of the   │ check of tag │ kind │ the record        │
+//!   │   2    │ estate       │ and the rest │      │                   │
+//!   └────────┴──────────────┴──────────────┴──────┴───────────────────┘
 //! ```
+//!
+//! | kind | bytes of each part |
+//! |---|---|
+//! | 0 estate | sessions 4 |
+//! | 1 remote | near 4, far 4, session 4, port 2, IPv6 address 16 (or an IPv4 one in its mapped form), flags 1 (main, joined, proven, IPv6), application's number 1, name, role |
+//! | 2 remote forgotten | name |
+//! | 3 role | status and judged 1, keys 32 + 32, name |
+//! | 4 role forgotten | name |
+//!
+//! A name or role is its length, 1, and that many bytes.
 //!
 //! Numbers are little-endian. The tag says whose record it is: a device that was given other keys does
 //! not go on from the records of who it was. The check finds what flash forgets; it proves nothing
@@ -29,27 +39,39 @@
 
 use core::fmt;
 use core::hash::Hasher;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ed25519_dalek::{Digest, Sha512};
 use siphasher::sip::SipHasher13;
 
-use super::Record;
+use super::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
 use crate::crypto::PublicKeys;
-use crate::wire::{NAME_MAX, name};
+use crate::wire::writer::Writer;
+use crate::wire::{NAME_MAX, Name, name};
 
 /// What the first byte says of all others. It counts up when [`Record`] changes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes before the record.
 const HEAD: usize = 9;
 
-/// A 32-bit number takes this much at most, and a name its length besides.
-const NUMBER: usize = 5;
-const NAME: usize = 2 + NAME_MAX;
+const ESTATE: u8 = 0;
+const REMOTE: u8 = 1;
+const FORGOTTEN: u8 = 2;
+const ROLE: u8 = 3;
+const FORGOTTEN_ROLE: u8 = 4;
 
-/// Bytes of the longest record, with what stands before it: a remote with two long names and an IPv6
-/// address.
-pub const MAX_LEN: usize = HEAD + 1 + 2 * NAME + 3 * NUMBER + (1 + 16 + 3) + 2 + 2;
+/// Flags of a remote.
+const MAIN: u8 = 1;
+const JOINED: u8 = 2;
+const PROVEN: u8 = 4;
+const IPV6: u8 = 8;
+
+/// Beside a role's status.
+const JUDGED: u8 = 4;
+
+/// Bytes of the longest record, with what stands before it: a remote with two long names.
+pub const MAX_LEN: usize = HEAD + 1 + 3 * 4 + 2 + 16 + 2 + 2 * (1 + NAME_MAX);
 
 /// Whose records they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,15 +95,66 @@ impl Tag {
 /// Writes a record into `room` and returns the part that it takes, [`MAX_LEN`] at most; `None` where
 /// there is less room than it needs.
 pub fn encode<'a>(tag: Tag, record: &Record, room: &'a mut [u8]) -> Option<&'a mut [u8]> {
-    let (version, rest) = room.split_first_mut()?;
-    let (of, rest) = rest.split_first_chunk_mut()?;
-    let (checked, rest) = rest.split_first_chunk_mut()?;
-    let body = postcard::to_slice(record, rest).ok()?;
-    let len = HEAD + body.len();
-    *version = VERSION;
-    *of = tag.0;
-    *checked = check(tag, body);
-    room.get_mut(..len)
+    let mut out = Writer::new(room);
+    out.byte(VERSION);
+    out.put(&tag.0);
+    // The check's place.
+    out.put(&[0; 4]);
+    write(record, &mut out);
+    let len = out.finish().ok()?;
+    let bytes = room.get_mut(..len)?;
+    let (head, body) = bytes.split_first_chunk_mut::<HEAD>()?;
+    let [.., a, b, c, d] = head;
+    [*a, *b, *c, *d] = check(tag, body);
+    Some(bytes)
+}
+
+fn write(record: &Record, out: &mut Writer<'_>) {
+    match record {
+        Record::Estate(estate) => {
+            out.byte(ESTATE);
+            out.put(&estate.sessions.to_le_bytes());
+        }
+        Record::Remote(remote) => {
+            out.byte(REMOTE);
+            for number in [remote.near, remote.far, remote.session] {
+                out.put(&number.to_le_bytes());
+            }
+            out.put(&remote.address.port().to_le_bytes());
+            let (ip, ipv6) = match remote.address.ip() {
+                IpAddr::V4(ip) => (ip.to_ipv6_mapped(), 0),
+                IpAddr::V6(ip) => (ip, IPV6),
+            };
+            out.put(&ip.octets());
+            let flag = |set, flag| if set { flag } else { 0 };
+            let state = flag(remote.joined, JOINED) | flag(remote.proven, PROVEN);
+            out.byte(flag(remote.main, MAIN) | state | ipv6);
+            out.byte(remote.kind);
+            text(&remote.name, out);
+            text(&remote.role, out);
+        }
+        Record::Role(role) => {
+            out.byte(ROLE);
+            out.byte(role.status as u8 | if role.judged { JUDGED } else { 0 });
+            out.put(&role.keys.verify);
+            out.put(&role.keys.public);
+            text(&role.name, out);
+        }
+        Record::Forgotten(name) => {
+            out.byte(FORGOTTEN);
+            text(name, out);
+        }
+        Record::ForgottenRole(name) => {
+            out.byte(FORGOTTEN_ROLE);
+            text(name, out);
+        }
+    }
+}
+
+fn text(text: &str, out: &mut Writer<'_>) {
+    const { assert!(NAME_MAX <= 255, "a byte tells the length") };
+    out.byte(text.len() as u8);
+    out.put(text.as_bytes());
 }
 
 /// Reads what [`encode`] wrote for the same estate.
@@ -102,21 +175,82 @@ pub fn decode(tag: Tag, bytes: &[u8]) -> Result<Record, CompactError> {
     if *checked != check(tag, body) {
         return Err(CompactError::Damaged);
     }
-    match postcard::take_from_bytes::<Record>(body) {
-        Ok((record, [])) if is_sound(&record) => Ok(record),
-        _ => Err(CompactError::Damaged),
-    }
+    read(body).ok_or(CompactError::Damaged)
 }
 
-/// Names are as the protocol has them.
-fn is_sound(record: &Record) -> bool {
-    let sound = |text: &str| name(text).is_ok();
-    match record {
-        Record::Estate(_) => true,
-        Record::Remote(remote) => sound(&remote.name) && sound(&remote.role),
-        Record::Role(role) => sound(&role.name),
-        Record::Forgotten(name) | Record::ForgottenRole(name) => sound(name),
-    }
+/// A record that is all of `rest`.
+fn read(mut rest: &[u8]) -> Option<Record> {
+    let rest = &mut rest;
+    let record = match byte(rest)? {
+        ESTATE => Record::Estate(EstateRecord {
+            sessions: number(rest)?,
+        }),
+        REMOTE => {
+            let (near, far, session) = (number(rest)?, number(rest)?, number(rest)?);
+            let port = u16::from_le_bytes(*cut(rest)?);
+            let ip = Ipv6Addr::from(*cut(rest)?);
+            let (flags, kind) = (byte(rest)?, byte(rest)?);
+            let ip = match flags & IPV6 {
+                0 => ip.to_ipv4_mapped()?.into(),
+                _ => ip.into(),
+            };
+            Record::Remote(RemoteRecord {
+                near,
+                far,
+                address: SocketAddr::new(ip, port),
+                main: flags & MAIN != 0,
+                kind,
+                joined: flags & JOINED != 0,
+                proven: flags & PROVEN != 0,
+                session,
+                name: name_in(rest)?,
+                role: name_in(rest)?,
+            })
+        }
+        FORGOTTEN => Record::Forgotten(name_in(rest)?),
+        ROLE => {
+            let flags = byte(rest)?;
+            Record::Role(RoleRecord {
+                status: match flags & !JUDGED {
+                    0 => Status::Pending,
+                    1 => Status::Accepted,
+                    2 => Status::Rejected,
+                    _ => return None,
+                },
+                judged: flags & JUDGED != 0,
+                keys: PublicKeys {
+                    verify: *cut(rest)?,
+                    public: *cut(rest)?,
+                },
+                name: name_in(rest)?,
+            })
+        }
+        FORGOTTEN_ROLE => Record::ForgottenRole(name_in(rest)?),
+        _ => return None,
+    };
+    rest.is_empty().then_some(record)
+}
+
+fn cut<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (part, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(part)
+}
+
+fn byte(rest: &mut &[u8]) -> Option<u8> {
+    cut(rest).map(|[byte]| *byte)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u32> {
+    cut(rest).map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// A name, as the protocol has them.
+fn name_in(rest: &mut &[u8]) -> Option<Name> {
+    let len = usize::from(byte(rest)?);
+    let (bytes, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    name(core::str::from_utf8(bytes).ok()?).ok()
 }
 
 fn check(tag: Tag, body: &[u8]) -> [u8; 4] {
@@ -230,10 +364,11 @@ mod tests {
         let mut room = [0; MAX_LEN];
         let bytes = encode(Tag([1, 2, 3, 4]), &record, &mut room).expect("it fits");
         let (head, body) = bytes.split_at(HEAD);
-        assert_eq!(head[..5], [1, 1, 2, 3, 4]);
-        let mut expected = Vec::from([3, 1, b'r', 1, 1]);
+        assert_eq!(head[..5], [2, 1, 2, 3, 4]);
+        let mut expected = Vec::from([3, 1 | 4]);
         expected.extend([0xab; 32]);
         expected.extend([0xcd; 32]);
+        expected.extend([1, b'r']);
         assert_eq!(body, expected);
     }
 
@@ -245,8 +380,8 @@ mod tests {
             decode(Tag::of("other", &KEYS), bytes),
             Err(CompactError::Foreign)
         );
-        bytes[0] = 2;
-        assert_eq!(decode(tag, bytes), Err(CompactError::Version(2)));
+        bytes[0] = 1;
+        assert_eq!(decode(tag, bytes), Err(CompactError::Version(1)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod kind;
 mod packet;
 mod segment;
 mod text;
-mod writer;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod tests;
