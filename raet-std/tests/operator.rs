@@ -481,6 +481,35 @@ fn a_keep_serves_one_estate_at_a_time() {
     assert!(!folder.path().join("hub.secret").exists());
 }
 
+/// A mistyped folder: it keeps its mode, and nothing is made in it.
+#[test]
+fn a_folder_of_other_things_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(other.join("local")).expect("room");
+    std::fs::write(other.join("file"), "not ours").expect("room");
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).expect("ours");
+    for args in [
+        &["key", "list", "--keep", "other"][..],
+        &["key", "gen", "hub", "--keep", "other"],
+        &["listen", "hub", "--keep", "other", "--bind", "127.0.0.1:0"],
+    ] {
+        let refused = run(&folder, args);
+        assert_eq!(code(&refused), 1, "{args:?}");
+        assert_eq!(
+            complaint(&refused),
+            "raet: other holds other files and no keep: give the folder of the keep itself, or an empty one\n"
+        );
+    }
+    let mode = std::fs::metadata(&other)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&other).expect("there").count(), 2);
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
