@@ -2,6 +2,8 @@
 
 use std::vec::Vec;
 
+use core::time::Duration;
+
 use super::attack::{Claim, inject, stranger};
 use super::both;
 use super::world::{World, address, config, name};
@@ -103,5 +105,23 @@ both! {
         let remotes: Vec<_> = world.estates[0].records.iter().map(Record::place).collect();
         assert!(remotes.contains(&Place::Remote(name("visitor"))));
         assert!(!remotes.contains(&Place::Remote(name("guest"))));
+    }
+
+    fn who_takes_the_place_of_a_forgotten_peer_goes_on_above_its_sessions<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
+        let old = world.estates[0].stack.remote(other).unwrap();
+        // Main knows of somebody at an address, to which the other moves when main has forgotten it.
+        let elsewhere = address(50);
+        let now = world.now;
+        world.estates[0].stack.add_remote(now, elsewhere, 0).unwrap();
+        world.estates[0].stack.forget(now, other).unwrap();
+        world.estates[1].address = elsewhere;
+        let main = world.estates[1].stack.find("main").unwrap();
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(Duration::from_secs(60));
+        let new = world.estates[0].stack.find("other").unwrap();
+        let new = world.estates[0].stack.remote(new).unwrap();
+        assert_eq!((new.near, new.address, new.allowed), (old.near, elsewhere, true));
+        assert!(new.session > old.session, "{} after {}", new.session, old.session);
     }
 }
