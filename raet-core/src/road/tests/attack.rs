@@ -45,13 +45,13 @@ fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
 }
 
 /// What anyone can say: a join request for a name and keys that are public.
-struct Claim<'a> {
-    name: &'a str,
-    role: &'a str,
-    keys: u8,
-    source: u32,
-    destination: u32,
-    ti: u32,
+pub(super) struct Claim<'a> {
+    pub(super) name: &'a str,
+    pub(super) role: &'a str,
+    pub(super) keys: u8,
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) ti: u32,
 }
 
 impl Claim<'_> {
@@ -64,7 +64,7 @@ impl Claim<'_> {
         head
     }
 
-    fn request(&self) -> Vec<u8> {
+    pub(super) fn request(&self) -> Vec<u8> {
         let keys = keys(self.keys);
         let body = JoinBody {
             name: name(self.name),
@@ -80,13 +80,13 @@ impl Claim<'_> {
         packet(&self.head(PacketKind::Request), &out[..len], 0)
     }
 
-    fn ack(&self) -> Vec<u8> {
+    pub(super) fn ack(&self) -> Vec<u8> {
         packet(&self.head(PacketKind::Ack), &[], 0)
     }
 }
 
 /// A request of a stranger of this name, with keys and role of its own.
-fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
+pub(super) fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     Claim {
         name,
         role: name,
@@ -97,7 +97,7 @@ fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     }
 }
 
-fn inject<S: Storage>(
+pub(super) fn inject<S: Storage>(
     world: &mut World<S>,
     to: usize,
     from: SocketAddr,

@@ -5,6 +5,7 @@ mod basics;
 mod burst;
 mod delivery;
 mod nack;
+mod records;
 mod trust;
 mod world;
 
