@@ -4,12 +4,11 @@
 use super::UNPROVEN;
 use super::remote::Remote;
 use super::stack::RoadStack;
-use super::transaction::clock::Span;
 use crate::config::Presence;
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::storage::Storage;
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Instant, Span, micros};
 use crate::wire::Head;
 
 /// The next moment at which the engine wants [`handle_timeout`](RoadStack::handle_timeout).
@@ -37,7 +36,10 @@ const BATCH: usize = 64;
 
 /// How long messages may go unanswered before their peer is asked for a sign of life, presence or
 /// not: it may have lost us, and says so to nothing else (H10).
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Span = Span::from_micros(10_000_000);
+
+/// How soon an attempt is made again for which something here was not ready.
+const SOON: Span = Span::from_micros(20_000);
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The next deadline; `None`: only a datagram or a command can make something happen.
@@ -117,7 +119,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && main
             && !interim.is_zero()
             && !remote.life.reaped
-            && now.since(remote.life.heard) >= interim
+            && now.micros_since(remote.life.heard) >= micros(interim)
         {
             remote.life.reaped = true;
             self.tell(slot, RemoteEvent::Reaped);
@@ -175,7 +177,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.life.next = if remote.busy() || !wants {
             Instant::NEVER
         } else if !remote.ready() || remote.life.failures > 0 {
-            now + remote.life.interval.get()
+            now + remote.life.interval
         } else if !remote.nacked.is_empty() {
             now
         } else if let Some(Presence { period, .. }) = presence
@@ -190,7 +192,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 0
             };
             let wait = period.saturating_add(extra).saturating_sub(early);
-            (remote.life.heard + Duration::from_micros(wait)).max(now)
+            remote.life.heard.later(wait).max(now)
         } else if remote.open.is_empty() {
             Instant::NEVER
         } else {
@@ -204,7 +206,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
             life.failures = life.failures.saturating_add(1);
-            life.interval = life.interval.doubled(&pace);
+            life.interval = pace.doubled(life.interval);
         }
         self.plan(now, slot);
     }
@@ -212,7 +214,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Something here was not ready: the attempt is made again shortly, and counts for nothing.
     pub(crate) fn retry_soon(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.life.next = now + Duration::from_millis(20);
+            remote.life.next = now + SOON;
             remote.life.owed = true;
         }
     }

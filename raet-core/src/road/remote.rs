@@ -6,13 +6,12 @@ use core::num::NonZeroU32;
 use super::path::Path;
 use super::session::{Names, Session, Window};
 use super::transaction::alive::Aliver;
-use super::transaction::clock::Span;
 use super::transaction::join::Join;
 use super::{ANSWERS, ARRIVALS, MESSAGES, SENDABLE};
 use crate::crypto::Crypto;
 use crate::event::{AllowFailure, JoinFailure, RemoteEvent};
 use crate::storage::List;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::Name;
 
 /// A remote: everything that one estate knows of another.

@@ -1,7 +1,7 @@
 //! What two remotes share between one allow and the next: the key of their coats, and the memory of
 //! which transactions and messages of the peer were acted on (hardening: H2, H5).
 
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Instant, Span};
 
 /// `a` is not older than `b` in the circle of 32-bit ids (road-wire: si).
 pub(crate) const fn at_or_after(a: u32, b: u32) -> bool {
@@ -40,7 +40,7 @@ const MARGIN: u32 = WINDOW / 4;
 const SILENCE_MS: u32 = 30_000;
 /// Time between two packets that counts as hearing the peer, at most: above the longest interval
 /// at which an open message is sent again.
-const HEARING: Duration = Duration::from_secs(1);
+const HEARING_MS: u32 = 1000;
 
 /// What is known of a transaction id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,9 +144,9 @@ impl Window {
         if at_or_after(ti, self.newest) {
             self.newest = ti;
         }
-        let since = now.since(self.heard_at).min(HEARING);
+        let since = Span::from_micros(now.micros_since(self.heard_at)).as_micros() / 1000;
         self.heard_at = now;
-        self.heard_ms = self.heard_ms.saturating_add((micros(since) / 1000) as u32);
+        self.heard_ms = self.heard_ms.saturating_add(since.min(HEARING_MS));
         if self.heard_ms >= SILENCE_MS {
             self.heard_ms = 0;
             self.settled = self.mark;

@@ -21,7 +21,7 @@ use crate::keep::Record;
 use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyHash, List, Slot, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Span};
 use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
@@ -227,8 +227,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sessions_stored: 0,
             sessions_asked: 0,
             estate_unrecorded: true,
-            forgeries: Bucket::new(256, Duration::from_millis(4)),
-            strangers: Bucket::new(32, Duration::from_millis(50)),
+            forgeries: Bucket::new(256, Span::from_micros(4_000)),
+            strangers: Bucket::new(32, Span::from_micros(50_000)),
             config,
             limits,
             suite,

@@ -22,9 +22,9 @@ use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Span, Tick};
+use crate::road::transaction::clock::{Clock, Tick};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Flags, Head, JoinBody, PacketKind, TransactionKind};
 
 /// An open join, either role.

@@ -27,11 +27,10 @@ use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, KeyHash, NoRoom, Storage};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -321,7 +320,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && let Some(left) = flight.probe.take()
             && let Some(remote) = self.remotes.at_mut(slot)
         {
-            remote.path.trip.sample(now.since(left));
+            remote
+                .path
+                .trip
+                .sample(Span::from_micros(now.micros_since(left)));
         }
     }
 
@@ -349,7 +351,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
+        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -372,7 +374,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval.get();
+            flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -400,7 +402,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
+            flight.interval = self.config.timers.messenger.doubled(flight.interval);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;

@@ -8,10 +8,10 @@ use crate::keep::Status;
 use crate::road::UNPROVEN;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Span};
+use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Index, KeyHash, Storage};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Head, JoinBody, PacketKind};
 use core::net::SocketAddr;
 

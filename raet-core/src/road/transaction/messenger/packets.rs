@@ -6,7 +6,6 @@ use crate::limits::MESSAGE_OVERHEAD;
 use crate::road::remote::Remote;
 use crate::road::session::{SPAN, next_id};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
 use crate::storage::{Bodies, Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::{CoatKind, Flags, MAX_PACKET, Plan, plan};
@@ -89,7 +88,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             repeated: false,
             last: None,
             signature: [0; 64],
-            interval: Span::new(remote.path.trip.patience(&self.config.timers.messenger)),
+            interval: remote.path.trip.patience(&self.config.timers.messenger),
             redo: Instant::NEVER,
             probe: None,
             nacked: None,
@@ -160,7 +159,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             _ => None,
         };
         flight.last = Some((segment, flags));
-        flight.redo = now + flight.interval.get();
+        flight.redo = now + flight.interval;
         message.sent = true;
         let (ti, si) = (flight.ti, flight.si);
         let range = flight.plan.range(coat_len, segment)?;
