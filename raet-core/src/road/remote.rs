@@ -157,6 +157,7 @@ pub(crate) enum Target {
 }
 
 impl<C: Crypto> Remote<C> {
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn new(birth: u64, near: u32, address: SocketAddr, sid: u32, now: Instant) -> Self {
         Self {
             birth,
@@ -262,6 +263,7 @@ impl<C: Crypto> Remote<C> {
     }
 
     /// Address and far uid that a handshake with this target uses.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn way(&self, target: Target) -> (SocketAddr, u32) {
         match (target, &self.candidate) {
             (Target::Candidate, Some(c)) => (c.address, c.far),

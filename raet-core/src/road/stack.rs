@@ -474,6 +474,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     // ---- shared by all rooms ---------------------------------------------------------------
 
     /// Takes in a moment. One that goes back counts as the last.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn clock(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
