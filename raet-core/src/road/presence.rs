@@ -44,17 +44,23 @@ const SOON: Span = Span::from_micros(20_000);
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The next deadline; `None`: only a datagram or a command can make something happen.
     pub fn poll_timeout(&self) -> Option<Timeout> {
-        let remote = self.due_remotes.next().map(|(at, _)| (at, Why::Remote));
-        let out = self.due_out.next().map(|(at, _)| (at, Why::MessageOut));
-        let arriving = self.due_in.next().map(|(at, _)| (at, Why::MessageIn));
-        [remote, out, arriving]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
-            .map(|(at, why)| Timeout {
-                at: at.max(self.now),
-                why,
-            })
+        let mut first = (Instant::NEVER, Why::Remote);
+        for (next, why) in [
+            (self.due_remotes.next(), Why::Remote),
+            (self.due_out.next(), Why::MessageOut),
+            (self.due_in.next(), Why::MessageIn),
+        ] {
+            if let Some((at, _)) = next
+                && at < first.0
+            {
+                first = (at, why);
+            }
+        }
+        let (at, why) = first;
+        (at != Instant::NEVER).then(|| Timeout {
+            at: at.max(self.now),
+            why,
+        })
     }
 
     /// Does what is due by now; nothing if nothing is.

@@ -519,14 +519,14 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
     }
     let t = &config.timers;
     let paces = [
-        t.joiner,
-        t.joinent,
-        t.allower,
-        t.allowent,
-        t.aliver,
-        t.messenger,
-        t.messengent,
-        t.retry,
+        &t.joiner,
+        &t.joinent,
+        &t.allower,
+        &t.allowent,
+        &t.aliver,
+        &t.messenger,
+        &t.messengent,
+        &t.retry,
     ];
     if config.window < 2
         || paces

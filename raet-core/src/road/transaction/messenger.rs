@@ -25,6 +25,7 @@ use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
+use crate::road::bits::set_bit;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
@@ -605,19 +606,4 @@ fn message_head<C: Crypto>(
     // Marks a named message; 0.6.8 does not look at it.
     head.order = 1;
     head
-}
-
-/// Sets bit `number`; true if that changed it.
-pub(crate) fn set_bit(bits: &mut [u8], number: u32, on: bool) -> bool {
-    let Some(byte) = bits.get_mut(number as usize / 8) else {
-        return false;
-    };
-    let mask = 1 << (number % 8);
-    let was = *byte & mask != 0;
-    if on {
-        *byte |= mask;
-    } else {
-        *byte &= !mask;
-    }
-    was != on
 }

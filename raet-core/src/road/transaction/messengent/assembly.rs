@@ -3,9 +3,9 @@
 use super::{AnswerPacket, State, open_coat};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
+use crate::road::bits::{has_bit, set_bit};
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
 use crate::time::{Instant, Span};
@@ -258,9 +258,4 @@ impl Assembly {
         self.asked_at = now;
         Some(misseds)
     }
-}
-
-pub(super) fn has_bit(bits: &[u8], number: u32) -> bool {
-    bits.get(number as usize / 8)
-        .is_some_and(|b| b & 1 << (number % 8) != 0)
 }

@@ -1,8 +1,9 @@
 //! Beginning messages and making their packets, which take turns.
 
-use super::{Flight, MessagePacket, Outgoing, State, coat_len, coat_range, message_head, set_bit};
+use super::{Flight, MessagePacket, Outgoing, State, coat_len, coat_range, message_head};
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
+use crate::road::bits::{next_bit, set_bit};
 use crate::road::remote::Remote;
 use crate::road::session::{SPAN, next_id};
 use crate::road::stack::RoadStack;
@@ -233,12 +234,4 @@ pub(super) fn seal<C: Crypto, B: Bodies>(
     number.copy_from_slice(&message.number.to_be_bytes());
     *tag = suite.seal(key, nonce, body);
     message.sealed = Some(key.clone());
-}
-
-/// The first set bit from `from` on, below `end`.
-pub(super) fn next_bit(bits: &[u8], from: u32, end: u32) -> Option<u32> {
-    (from..end).find(|n| {
-        bits.get(*n as usize / 8)
-            .is_some_and(|b| b & 1 << (n % 8) != 0)
-    })
 }
