@@ -215,6 +215,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = &frame.head;
         let body = data.get(frame.coat()).unwrap_or(&[]);
         match route {
+            Route::Hello | Route::HelloAgain | Route::Allowent if !cfg!(feature = "allowent") => {
+                self.stats.drop(Reason::Unexpected)
+            }
             Route::Hello | Route::HelloAgain => self.on_hello(now, slot, target, head, body),
             Route::Allowent => self.on_allowent(now, slot, head, body),
             Route::Allower => self.on_allower(now, slot, head, body),
@@ -312,6 +315,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     fn route_to_allowent(&self, slot: u32, target: Target, head: &Head) -> Result<Route, Reason> {
+        if !cfg!(feature = "allowent") {
+            return Err(Reason::Unexpected);
+        }
         let (ti, si) = (head.transaction_id, head.session);
         let open = self.handshake(slot).filter(|open| !open.is_allower());
         let same = open.is_some_and(|open| (open.ti, open.si) == (ti, si));
