@@ -39,6 +39,7 @@ impl<C: Crypto> Role<C> {
         self.key.as_ref().map_or([0; 32], C::verify_key_bytes)
     }
 
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn keys(&self) -> PublicKeys {
         PublicKeys {
             verify: self.verify(),

@@ -21,7 +21,7 @@ use crate::keep::Record;
 use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyHash, List, Slot, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Span};
 use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
@@ -237,8 +237,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sessions_stored: 0,
             sessions_asked: 0,
             estate_unrecorded: true,
-            forgeries: Bucket::new(256, Duration::from_millis(4)),
-            strangers: Bucket::new(32, Duration::from_millis(50)),
+            forgeries: Bucket::new(256, Span::from_micros(4_000)),
+            strangers: Bucket::new(32, Span::from_micros(50_000)),
             config,
             limits,
             suite,
@@ -484,6 +484,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     // ---- shared by all rooms ---------------------------------------------------------------
 
     /// Takes in a moment. One that goes back counts as the last.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn clock(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -528,14 +529,14 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
     }
     let t = &config.timers;
     let paces = [
-        t.joiner,
-        t.joinent,
-        t.allower,
-        t.allowent,
-        t.aliver,
-        t.messenger,
-        t.messengent,
-        t.retry,
+        &t.joiner,
+        &t.joinent,
+        &t.allower,
+        &t.allowent,
+        &t.aliver,
+        &t.messenger,
+        &t.messengent,
+        &t.retry,
     ];
     if config.window < 2
         || paces

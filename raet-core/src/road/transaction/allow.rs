@@ -25,6 +25,7 @@ use crate::config::Pace;
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
 use crate::road::UNPROVEN;
+use crate::road::answered::Allows;
 use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
@@ -66,9 +67,10 @@ enum Stage<S, B> {
         short: S,
         far_short: [u8; 32],
         cookie: [u8; 24],
+        answered: Allows,
     },
     /// Allowent: the initiate was good, ack is out.
-    Ack,
+    Ack(Allows),
 }
 
 impl<C: Crypto> Handshake<C> {
@@ -81,7 +83,7 @@ impl<C: Crypto> Handshake<C> {
             Stage::Hello { .. } => PacketKind::Hello,
             Stage::Initiate { .. } => PacketKind::Initiate,
             Stage::Cookie { .. } => PacketKind::Cookie,
-            Stage::Ack => PacketKind::Ack,
+            Stage::Ack(_) => PacketKind::Ack,
         }
     }
 
@@ -208,7 +210,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match open.clock.tick(now, pace) {
             Tick::Wait => {}
             Tick::Redo => self.stats.repeats_out += 1,
-            Tick::Timeout if matches!(open.stage, Stage::Ack) => {
+            Tick::Timeout if matches!(open.stage, Stage::Ack(_)) => {
                 self.close_handshake(slot);
                 self.confirm(now, slot, false); // its ack may just be lost
             }
@@ -226,7 +228,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let answers = matches!(open.stage, Stage::Cookie { .. });
         match open.target {
             // It has answered from there.
-            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack) => false,
+            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
             Target::Candidate => remote.way(open.target).0 != remote.path.address,
             Target::Held => answers && self.remotes.is_linked::<UNPROVEN>(slot),
         }
