@@ -31,18 +31,14 @@ use super::Keep;
 use crate::entropy::{Entropy, fresh};
 use crate::node::StartError;
 
-/// What each record lies under: one key for this estate, and for each number two.
+/// What each record lies under: one key for this estate, and ranges of them for roles and remotes.
 const ESTATE: u8 = 0;
+const ROLES: u8 = 1;
+const REMOTES: u8 = 128;
 const SECRETS: u8 = 255;
-const fn role(number: u8) -> u8 {
-    1 + 2 * number
-}
-const fn remote(number: u8) -> u8 {
-    2 + 2 * number
-}
 
-/// Roles, and remotes, that the keys have room for.
-const MOST: usize = 126;
+/// Roles, and remotes, that there are keys for.
+const MOST: usize = 127;
 
 /// Bytes of the estate's record, at most.
 const ESTATE_LEN: usize = 16;
@@ -173,65 +169,50 @@ impl<F: NorFlash, S: Storage> FlashKeep<F, S> {
         let record = compact::decode(self.tag, bytes).map_err(FlashError::Record)?;
         Ok(Some(record))
     }
-
-    /// Where a record about the same lies among these keys, or where one may.
-    fn find(
-        &mut self,
-        keys: impl Iterator<Item = u8>,
-        record: &Record,
-    ) -> Result<Option<Spot>, FlashError<F::Error>> {
-        let mut free = None;
-        for key in keys {
-            match self.read(key)? {
-                None => free = free.or(Some(Spot { key, kept: None })),
-                kept if kept.as_ref().is_some_and(|k| k.place() == record.place()) => {
-                    return Ok(Some(Spot { key, kept }));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(free)
-    }
-}
-
-/// A key, and what lies under it.
-struct Spot {
-    key: u8,
-    kept: Option<Record>,
 }
 
 impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
     type Error = FlashError<F::Error>;
 
     fn records(&mut self) -> impl Iterator<Item = Result<Record, Self::Error>> {
-        let (roles, remotes) = ((0..Self::PLACES).map(role), (0..Self::PLACES).map(remote));
-        core::iter::once(ESTATE)
-            .chain(roles)
-            .chain(remotes)
+        (ESTATE..ROLES + Self::PLACES)
+            .chain(REMOTES..REMOTES + Self::PLACES)
             .filter_map(|key| self.read(key).transpose())
     }
 
     fn store(&mut self, record: &Record) -> Result<(), Self::Error> {
         let mut record = record.clone();
-        if let Record::Remote(remote) = &mut record {
-            // The estate's record covers it.
-            remote.session = 0;
-        }
-        let places = 0..Self::PLACES;
-        let spot = match &record {
-            Record::Estate(_) => self.find(core::iter::once(ESTATE), &record)?,
-            Record::Role(_) | Record::ForgottenRole(_) => self.find(places.map(role), &record)?,
-            Record::Remote(_) | Record::Forgotten(_) => self.find(places.map(remote), &record)?,
-        };
-        match spot {
-            Some(Spot { kept: None, .. }) | None if record.is_end() => Ok(()),
-            Some(Spot { kept, .. }) if kept.as_ref() == Some(&record) => Ok(()),
-            Some(Spot { key, .. }) if record.is_end() => self.flash.log.put(key, &[]),
-            Some(Spot { key, .. }) => {
-                let mut room = [0; MAX_LEN];
-                let bytes = compact::encode(self.tag, &record, &mut room);
-                self.flash.log.put(key, bytes.ok_or(FlashError::Full)?)
+        let keys = match &mut record {
+            Record::Estate(_) => ESTATE..ROLES,
+            Record::Role(_) | Record::ForgottenRole(_) => ROLES..ROLES + Self::PLACES,
+            Record::Remote(remote) => {
+                // The estate's record covers it.
+                remote.session = 0;
+                REMOTES..REMOTES + Self::PLACES
             }
+            Record::Forgotten(_) => REMOTES..REMOTES + Self::PLACES,
+        };
+        let mut room = [0; MAX_LEN];
+        let bytes = compact::encode(self.tag, &record, &mut room).ok_or(FlashError::Full)?;
+        let bytes: &[u8] = if record.is_end() { &[] } else { bytes };
+        // Where it lies, or where it may.
+        let mut spot = None;
+        for key in keys {
+            let mut room = Room::new();
+            match self.flash.fetch(key, &mut room)? {
+                Some(kept) if kept == bytes => return Ok(()),
+                Some(kept) => {
+                    let kept = compact::decode(self.tag, kept).map_err(FlashError::Record)?;
+                    if kept.place() == record.place() {
+                        return self.flash.log.put(key, bytes);
+                    }
+                }
+                None => spot = spot.or(Some(key)),
+            }
+        }
+        match spot {
+            _ if record.is_end() => Ok(()),
+            Some(key) => self.flash.log.put(key, bytes),
             None => Err(FlashError::Full),
         }
     }
