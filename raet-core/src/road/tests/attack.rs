@@ -25,12 +25,12 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn keys(n: u8) -> PublicKeys {
+pub(super) fn keys(n: u8) -> PublicKeys {
     secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
 }
 
 /// A packet with this head and body, signed with the keys `n` where its foot says so.
-fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
+pub(super) fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
     let mut out = [0; 1500];
     let start = emit_head(head, body.len(), &mut out).unwrap();
     let end = start + body.len();
@@ -45,13 +45,13 @@ fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
 }
 
 /// What anyone can say: a join request for a name and keys that are public.
-struct Claim<'a> {
-    name: &'a str,
-    role: &'a str,
-    keys: u8,
-    source: u32,
-    destination: u32,
-    ti: u32,
+pub(super) struct Claim<'a> {
+    pub(super) name: &'a str,
+    pub(super) role: &'a str,
+    pub(super) keys: u8,
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) ti: u32,
 }
 
 impl Claim<'_> {
@@ -64,7 +64,7 @@ impl Claim<'_> {
         head
     }
 
-    fn request(&self) -> Vec<u8> {
+    pub(super) fn request(&self) -> Vec<u8> {
         let keys = keys(self.keys);
         let body = JoinBody {
             name: name(self.name),
@@ -86,7 +86,7 @@ impl Claim<'_> {
 }
 
 /// A request of a stranger of this name, with keys and role of its own.
-fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
+pub(super) fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     Claim {
         name,
         role: name,
@@ -97,7 +97,7 @@ fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     }
 }
 
-fn inject<S: Storage>(
+pub(super) fn inject<S: Storage>(
     world: &mut World<S>,
     to: usize,
     from: SocketAddr,
@@ -111,7 +111,7 @@ fn inject<S: Storage>(
 }
 
 /// The packets that estate `n` has sent of this kind.
-fn recorded<S: Storage>(
+pub(super) fn recorded<S: Storage>(
     world: &World<S>,
     n: usize,
     transaction: TransactionKind,
