@@ -22,6 +22,9 @@ use crate::wire::{
     WireError,
 };
 
+/// What is wrong, and what is said of it.
+type Case<T, Error> = (fn(&mut T), Error);
+
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -89,7 +92,7 @@ fn says(text: &str, n: u8) -> JoinBody {
 
 both! {
     fn numbers_that_contradict_each_other_make_no_engine<S>() {
-        let cases: [(fn(&mut Limits), LimitsError); 8] = [
+        let cases: [Case<Limits, LimitsError>; 8] = [
             (|l| l.remotes = 0, LimitsError::Remotes),
             (|l| l.roles = l.remotes - 1, LimitsError::Remotes),
             (|l| l.handshakes = 0, LimitsError::Remotes),
@@ -108,7 +111,7 @@ both! {
     }
 
     fn settings_that_cannot_be_make_no_engine<S>() {
-        let cases: [(fn(&mut Config), SetupError); 4] = [
+        let cases: [Case<Config, SetupError>; 4] = [
             (|c| c.body = BodyKind::Raw, SetupError::BodyKind),
             (|c| c.window = 1, SetupError::Pace),
             (|c| c.timers.retry.redo_min = Duration::ZERO, SetupError::Pace),
