@@ -358,3 +358,20 @@ both! {
         assert!(reserved(&world).wrapping_sub(first) > 150, "as many as were used, nearly");
     }
 }
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_keep_in_memory_holds_the_newest_of_each() {
+    let mut keep = crate::keep::MemoryKeep::default();
+    assert!(keep.is_empty());
+    keep.store(kept("other", 5));
+    keep.store(kept("other", 6));
+    keep.store(role("other", keys(2)));
+    assert_eq!(keep.len(), 2);
+    let held: Vec<_> = keep.records().collect();
+    assert!(held.contains(&kept("other", 6)) && held.contains(&role("other", keys(2))));
+    keep.store(Record::Forgotten(name("other")));
+    assert_eq!(keep.records().collect::<Vec<_>>(), [role("other", keys(2))]);
+    keep.store(Record::ForgottenRole(name("other")));
+    assert!(keep.is_empty());
+}
