@@ -38,6 +38,14 @@ fn said(folder: &TempDir, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// A keep of its own for a device, and its public part in a file: `sensor.pub`.
+fn provision(folder: &TempDir) {
+    let keep = ["--keep", "sensor", "--bind", "127.0.0.1:0"];
+    said(folder, &[&["key", "gen", "sensor"], &keep[..]].concat());
+    let export = ["key", "export", "--keep", "sensor", "--out", "sensor.pub"];
+    said(folder, &export);
+}
+
 fn said_json(folder: &TempDir, args: &[&str]) -> Value {
     serde_json::from_str(&said(folder, args)).expect("JSON")
 }
@@ -256,22 +264,7 @@ sensor  sensor  pending  -        -       0          0  127.0.0.1:[..]
 fn a_device_is_accepted_before_it_is_switched_on() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     let finger = said_json(&folder, &["key", "finger", "--keep", "sensor", "--json"]);
     let finger = finger[0]["finger"].as_str().expect("text");
     said(
@@ -338,22 +331,7 @@ fn a_restart_needs_no_new_join() {
 fn what_was_not_confirmed_is_told_at_the_end() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(
         &folder,
         &[
@@ -503,6 +481,35 @@ fn a_keep_serves_one_estate_at_a_time() {
     assert!(!folder.path().join("hub.secret").exists());
 }
 
+/// A mistyped folder: it keeps its mode, and nothing is made in it.
+#[test]
+fn a_folder_of_other_things_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(other.join("local")).expect("room");
+    std::fs::write(other.join("file"), "not ours").expect("room");
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).expect("ours");
+    for args in [
+        &["key", "list", "--keep", "other"][..],
+        &["key", "gen", "hub", "--keep", "other"],
+        &["listen", "hub", "--keep", "other", "--bind", "127.0.0.1:0"],
+    ] {
+        let refused = run(&folder, args);
+        assert_eq!(code(&refused), 1, "{args:?}");
+        assert_eq!(
+            complaint(&refused),
+            "raet: other holds other files and no keep: give the folder of the keep itself, or an empty one\n"
+        );
+    }
+    let mode = std::fs::metadata(&other)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&other).expect("there").count(), 2);
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -519,11 +526,7 @@ fn terminal(answer: &str) -> (File, File) {
 #[test]
 fn a_person_is_asked_at_a_terminal() {
     let folder = folder();
-    said(&folder, &["key", "gen", "sensor", "--keep", "sensor"]);
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
     said(&folder, &["key", "import", "sensor.pub", "--keep", "hub"]);
     let accept = |answer: &str| {

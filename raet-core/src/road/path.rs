@@ -19,22 +19,6 @@ pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The bytes of an address that say where it is, for hashing.
-pub(crate) fn address_bytes(address: SocketAddr) -> [u8; 22] {
-    let mut bytes = [0; 22];
-    let (ip, rest) = bytes.split_at_mut(16);
-    let (port, scope) = rest.split_at_mut(2);
-    match address {
-        SocketAddr::V4(v4) => ip.copy_from_slice(&v4.ip().to_ipv6_mapped().octets()),
-        SocketAddr::V6(v6) => {
-            ip.copy_from_slice(&v6.ip().octets());
-            scope.copy_from_slice(&v6.scope_id().to_be_bytes());
-        }
-    }
-    port.copy_from_slice(&address.port().to_be_bytes());
-    bytes
-}
-
 /// The way to a remote.
 #[derive(Clone, Hash)]
 pub(crate) struct Path {
@@ -102,7 +86,6 @@ mod tests {
         let v4: SocketAddr = "10.0.0.1:7530".parse().unwrap();
         assert_eq!(plain(mapped), v4);
         assert_eq!(plain(v4), v4);
-        assert_eq!(address_bytes(plain(mapped)), address_bytes(v4));
     }
 
     #[test]

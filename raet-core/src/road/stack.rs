@@ -20,7 +20,7 @@ use crate::event::{Event, RemoteEvent};
 use crate::keep::Record;
 use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
-use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyedHash, List, Slot, Storage, Table};
+use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyHash, List, Slot, Storage, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
@@ -48,7 +48,7 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     pub(crate) box_secret: C::SecretKey,
     pub(crate) public: PublicKeys,
     pub(crate) life: [u8; 16],
-    pub(crate) hash: KeyedHash,
+    pub(crate) hash: S::Hash,
     pub(crate) stats: Stats,
 
     pub(crate) remotes: Remotes<S, C>,
@@ -191,7 +191,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             box_secret: suite.secret_key(config.secrets.box_secret()),
             public: config.secrets.public_keys(&suite),
             life,
-            hash: KeyedHash::new(hash_key),
+            hash: S::Hash::new(hash_key),
             stats: Stats::new(),
             remotes: Table::with_limit(limits.remotes).map_err(full)?,
             by_near: S::Index::with_limit(limits.remotes).map_err(full)?,

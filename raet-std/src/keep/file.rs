@@ -67,8 +67,12 @@ impl FileKeep {
     #[cfg(unix)]
     pub fn open(folder: impl AsRef<Path>, options: KeepOptions) -> Result<Self, KeepError> {
         use super::disk::{Disk, lock};
+        use super::load::is_foreign;
         let root = folder.as_ref();
         let mut disk = Disk;
+        if is_foreign(&mut disk, root).map_err(KeepError::io(root))? {
+            return Err(KeepError::Foreign(root.to_owned()));
+        }
         disk.make_folder(root).map_err(KeepError::io(root))?;
         let path = root.join("lock");
         match lock(&path).map_err(KeepError::io(&path))? {

@@ -45,6 +45,27 @@ struct Folder<T> {
     damaged: Vec<String>,
 }
 
+/// Whether a folder is somebody else's: it holds what no keep does, and nothing that only a keep does.
+/// In such a one nothing is made, and nothing is closed to others.
+pub(super) fn is_foreign(files: &mut dyn Files, root: &Path) -> io::Result<bool> {
+    let sole = Form::ALL.map(|form| [estate_path(root, form), keys_path(root, form)]);
+    let own = [beside::own_path(root), beside::log_path(root)];
+    if sole
+        .as_flattened()
+        .iter()
+        .chain(&own)
+        .any(|path| files.mode(path).is_ok())
+    {
+        return Ok(false);
+    }
+    // What is left of one whose making was cut short.
+    let ours = |name: &String| {
+        let known = ["lock", "local", "remote", "role"].contains(&name.as_str());
+        known || name.starts_with("control") || name.starts_with("beyond.")
+    };
+    Ok(!files.list(root)?.iter().all(ours))
+}
+
 pub(super) fn load(
     files: &mut dyn Files,
     root: &Path,
@@ -87,8 +108,9 @@ impl Loader<'_> {
         };
         match (&estate, &keys) {
             (Some(_), None) => return Err(missing(keys_path)),
-            // Without any remote it is an estate whose making was cut short: its keys were first.
-            (None, Some(_)) if used => return Err(missing(estate_path)),
+            // Without any remote it is an estate whose making was cut short, if its keys are there:
+            // they were first.
+            (None, _) if used => return Err(missing(estate_path)),
             _ => {}
         }
         let estate = estate.map(|found| found.content);

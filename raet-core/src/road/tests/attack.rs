@@ -863,4 +863,39 @@ both! {
         world.run(ms(120_000));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
     }
+
+    fn a_peer_that_was_given_the_id_of_a_proven_remote_finds_its_own<S>() {
+        // Main knows bravo under an id. Somebody who can see it tells alpha, in main's name, that this is
+        // alpha's.
+        for mutable in [true, false] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("main", 1), ("alpha", 2), ("bravo", 3)] {
+                let mut config = config(text, n);
+                config.main = n == 1;
+                config.mutable = mutable;
+                world.add(config);
+            }
+            let bravos = world.connect(2, 0);
+            world.run(ms(200));
+            let bravo = world.estates[0].stack.find("bravo").unwrap();
+            let bravo = world.estates[0].stack.remote(bravo).unwrap();
+            assert!(bravo.proven);
+            let main = world.connect(1, 0);
+            let request = Claim {
+                source: bravo.near,
+                destination: world.estates[1].stack.remote(main).unwrap().near,
+                keys: 1,
+                ..stranger("main", 1, 1)
+            };
+            inject(&mut world, 1, address(0), &request.request());
+            assert_eq!(world.estates[1].stack.remote(main).unwrap().far, bravo.near);
+            world.send(1, main, 1, b"kept");
+            world.run(ms(60_000));
+            assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)], "mutable {mutable}");
+            let kept = world.estates[0].stack.find("bravo").unwrap();
+            let kept = world.estates[0].stack.remote(kept).unwrap();
+            assert_eq!((kept.near, kept.address, kept.session), (bravo.near, bravo.address, bravo.session));
+            assert!(world.estates[2].stack.remote(bravos).unwrap().allowed);
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
-use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
+use crate::storage::{Bodies, Handle, Index, KeyHash, NoRoom, Storage};
 use crate::time::Instant;
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
@@ -208,14 +208,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent_whole: false,
             state: State::Waiting,
         };
-        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        let (Some(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
         else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
         if !self.due_out.reserve(handle.slot()) {
             // An allocator's refusal: as full.
-            self.outbox.remove(handle);
+            self.outbox.clear(handle.slot());
             self.bodies.give(body);
             return Err(SendError::Full);
         }
@@ -254,7 +254,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The open message of this transaction.
     pub(crate) fn outgoing(&self, remote: u32, si: u32, ti: u32) -> Option<u32> {
-        self.out_by_id.find(self.hash.hash(&id_bytes(remote, ti)), |out| {
+        self.out_by_id.find(self.hash.of(&(remote, ti)), |out| {
             matches!(self.outbox.at(out), Some(Outgoing { remote: r, state: State::Open(f), .. })
                 if *r == remote && f.ti == ti && f.si == si)
         })
@@ -451,8 +451,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                         Some(_) => self.outbox.unlink(&mut remote.nacked, out),
                         None => self.outbox.unlink(&mut remote.sendable, out),
                     }
-                    self.out_by_id
-                        .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                    self.out_by_id.remove(self.hash.of(&(slot, flight.ti)), out);
                 }
                 State::Ended(_) => return,
             }
@@ -502,8 +501,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             message.sent_whole |= message.all_sent();
             if let State::Open(flight) = core::mem::replace(&mut message.state, State::Waiting) {
                 remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
-                self.out_by_id
-                    .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                self.out_by_id.remove(self.hash.of(&(slot, flight.ti)), out);
                 if let Some(bits) = self
                     .bodies
                     .get_mut(message.body)
@@ -534,7 +532,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Ok(None);
         };
         self.outbox.unlink(&mut self.ended, message.0.slot());
-        self.outbox.remove(message.0);
+        self.outbox.clear(message.0.slot());
         Ok(Some(outcome))
     }
 
@@ -605,15 +603,6 @@ fn message_head<C: Crypto>(
     // Marks a named message; 0.6.8 does not look at it.
     head.order = 1;
     head
-}
-
-/// What a transaction of a remote is found by.
-pub(crate) fn id_bytes(remote: u32, ti: u32) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    let (first, second) = bytes.split_at_mut(4);
-    first.copy_from_slice(&remote.to_le_bytes());
-    second.copy_from_slice(&ti.to_le_bytes());
-    bytes
 }
 
 /// Sets bit `number`; true if that changed it.

@@ -240,6 +240,21 @@ fn an_estate_that_cannot_be_read_is_not_made_anew() {
     }
 }
 
+/// Its peers know it by keys that are gone: to say nothing would be to become somebody else.
+#[test]
+fn an_estate_that_is_gone_altogether_is_not_made_anew_among_its_remotes() {
+    for beside in [true, false] {
+        let disk = keep();
+        for path in disk.all().into_keys() {
+            if is_own(&path) || (!beside && path.starts_with("/keep/beyond.json")) {
+                disk.with(|p| p.names.remove(&path));
+            }
+        }
+        let error = disk.open().expect_err("it is missing").to_string();
+        assert!(error.contains("missing from a keep"), "{error}");
+    }
+}
+
 #[test]
 fn names_that_differ_only_in_case_never_share_a_file() {
     let disk = keep();

@@ -82,7 +82,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         match self.make_cookie(now, slot, target, head, body) {
             Some(handshake) => {
-                if let (Ok(handle), Some(remote)) =
+                if let (Some(handle), Some(remote)) =
                     (self.handshakes.insert(handshake), self.remotes.at_mut(slot))
                 {
                     remote.allow = Some(handle.slot());

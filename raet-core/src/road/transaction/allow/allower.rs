@@ -107,10 +107,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             session.certain = false;
         }
         match self.handshakes.insert(handshake) {
-            Ok(handle) => {
-                remote.allow = Some(handle.slot());
-            }
-            Err(_) => self.attempt_failed(now, slot),
+            Some(handle) => remote.allow = Some(handle.slot()),
+            None => self.attempt_failed(now, slot),
         }
     }
 

@@ -1,15 +1,13 @@
 //! Beginning messages and making their packets, which take turns.
 
-use super::{
-    Flight, MessagePacket, Outgoing, State, coat_len, coat_range, id_bytes, message_head, set_bit,
-};
+use super::{Flight, MessagePacket, Outgoing, State, coat_len, coat_range, message_head, set_bit};
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
 use crate::road::remote::Remote;
 use crate::road::session::{SPAN, next_id};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Span;
-use crate::storage::{Bodies, Index, Storage};
+use crate::storage::{Bodies, Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::{CoatKind, Flags, MAX_PACKET, Plan, plan};
 
@@ -98,7 +96,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         });
         self.outbox.push_back(&mut remote.open, out);
         self.outbox.push_back(&mut remote.sendable, out);
-        let hash = self.hash.hash(&id_bytes(slot, ti));
+        let hash = self.hash.of(&(slot, ti));
         let inserted = self.out_by_id.insert(hash, out);
         debug_assert!(
             inserted,
