@@ -25,12 +25,12 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn keys(n: u8) -> PublicKeys {
+pub(super) fn keys(n: u8) -> PublicKeys {
     secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
 }
 
 /// A packet with this head and body, signed with the keys `n` where its foot says so.
-fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
+pub(super) fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
     let mut out = [0; 1500];
     let start = emit_head(head, body.len(), &mut out).unwrap();
     let end = start + body.len();
@@ -111,7 +111,7 @@ pub(super) fn inject<S: Storage>(
 }
 
 /// The packets that estate `n` has sent of this kind.
-fn recorded<S: Storage>(
+pub(super) fn recorded<S: Storage>(
     world: &World<S>,
     n: usize,
     transaction: TransactionKind,

@@ -4,6 +4,7 @@ mod attack;
 mod basics;
 mod burst;
 mod delivery;
+mod edges;
 mod nack;
 mod records;
 mod trust;
