@@ -510,6 +510,31 @@ fn a_folder_of_other_things_is_left_as_it_is() {
     assert_eq!(std::fs::read_dir(&other).expect("there").count(), 2);
 }
 
+/// What is no file at all, such as a folder or a pipe, is set aside like any other that is none of ours.
+#[test]
+fn what_is_no_file_is_set_aside() {
+    let folder = folder();
+    provision(&folder);
+    let remotes = folder.path().join("sensor/remote");
+    std::fs::create_dir(remotes.join("estate.a.json")).expect("room");
+    let made = Command::new("mkfifo")
+        .arg(remotes.join("estate.b.json"))
+        .status();
+    assert!(made.expect("every Unix has it").success());
+    std::fs::write(remotes.join("notes.tmp"), "somebody's").expect("room");
+    let listed = run(&folder, &["key", "list", "--keep", "sensor"]);
+    assert_eq!(code(&listed), 0, "{listed:?}");
+    for name in ["a", "b"] {
+        let said = format!(
+            "raet: sensor/remote/estate.{name}.json cannot be read (it is no file): it is set aside as sensor/remote/estate.{name}.json.damaged-1, the rest is used"
+        );
+        assert!(complaint(&listed).contains(&said), "{listed:?}");
+    }
+    assert!(remotes.join("notes.tmp").exists());
+    let again = run(&folder, &["key", "finger", "--keep", "sensor"]);
+    assert_eq!((code(&again), complaint(&again).as_str()), (0, ""));
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");

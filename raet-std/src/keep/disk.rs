@@ -19,6 +19,10 @@ pub(super) struct Disk;
 
 impl Files for Disk {
     fn read(&mut self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        // A pipe would be waited for, a device need not end.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it is no file"));
+        }
         let mut bytes = Vec::with_capacity(512);
         File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
