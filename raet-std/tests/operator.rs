@@ -535,6 +535,36 @@ fn what_is_no_file_is_set_aside() {
     assert_eq!((code(&again), complaint(&again).as_str()), (0, ""));
 }
 
+/// Root looks after the keep of a service: that can still read all of it.
+#[test]
+fn what_root_writes_belongs_to_whom_the_keep_does() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: what root writes in another user's keep, since this is not root");
+        return;
+    }
+    let folder = folder();
+    provision(&folder);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).expect("room");
+    chown(&hub, Some(4321), Some(1234)).expect("root may");
+    said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
+    let import = ["key", "import", "sensor.pub", "--accept", "--yes"];
+    said(&folder, &[&import[..], &["--keep", "hub"]].concat());
+    let mut folders = vec![hub];
+    let mut files = 0;
+    while let Some(path) = folders.pop() {
+        let found = std::fs::symlink_metadata(&path).expect("there");
+        assert_eq!((found.uid(), found.gid()), (4321, 1234), "{path:?}");
+        files += 1;
+        if found.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder");
+            folders.extend(entries.map(|entry| entry.expect("read").path()));
+        }
+    }
+    assert!(files > 9, "{files}");
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");

@@ -66,16 +66,16 @@ impl FileKeep {
     /// See [`KeepError`].
     #[cfg(unix)]
     pub fn open(folder: impl AsRef<Path>, options: KeepOptions) -> Result<Self, KeepError> {
-        use super::disk::{Disk, lock};
+        use super::disk::Disk;
         use super::load::is_foreign;
         let root = folder.as_ref();
-        let mut disk = Disk;
+        let mut disk = Disk::new(root);
         if is_foreign(&mut disk, root).map_err(KeepError::io(root))? {
             return Err(KeepError::Foreign(root.to_owned()));
         }
         disk.make_folder(root).map_err(KeepError::io(root))?;
         let path = root.join("lock");
-        match lock(&path).map_err(KeepError::io(&path))? {
+        match disk.lock(&path).map_err(KeepError::io(&path))? {
             Some(lock) => Self::open_on(Box::new(disk), Box::new(lock), root, options),
             None => Err(KeepError::InUse(root.to_owned())),
         }
