@@ -565,6 +565,50 @@ fn what_root_writes_belongs_to_whom_the_keep_does() {
     assert!(files > 9, "{files}");
 }
 
+/// Strangers choose their names: one that is no pattern can be judged all the same, and one that writes
+/// backwards on a terminal is shown as what it is.
+#[test]
+fn a_name_that_is_no_pattern_is_judged_like_any_other() {
+    let folder = folder();
+    provision(&folder);
+    for name in ["[", "a\u{202e}b"] {
+        let keep = ["--keep", "device", "--bind", "127.0.0.1:0"];
+        said(&folder, &[&["key", "gen", name], &keep[..]].concat());
+        let public = ["key", "export", "--keep", "device", "--out", "device.pub"];
+        said(&folder, &public);
+        said(
+            &folder,
+            &["key", "import", "device.pub", "--keep", "sensor"],
+        );
+        let judge = ["key", "accept", name, "--yes", "--keep", "sensor"];
+        let done = said(&folder, &judge);
+        assert!(done.starts_with("accepted "), "{done}");
+        assert!(!done.contains('\u{202e}'), "{done:?}");
+        let listen = ["listen", name, "--keep", "device", "--timeout", "0.1"];
+        let listening = said(&folder, &listen);
+        let shown = name.escape_default().to_string();
+        assert!(listening.contains(&format!("as {shown} (")), "{listening}");
+        std::fs::remove_file(folder.path().join("device.pub")).expect("there");
+        std::fs::remove_dir_all(folder.path().join("device")).expect("there");
+    }
+}
+
+/// The keep says where the estate is, so another port is no way out.
+#[test]
+fn an_address_that_another_has_is_told_with_whose_it_is() {
+    let folder = folder();
+    let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let addr = other.local_addr().expect("bound").to_string();
+    let keep = ["--keep", "hub", "--bind", &addr];
+    said(&folder, &[&["key", "gen", "hub"], &keep[..]].concat());
+    let refused = run(&folder, &["listen", "hub", "--keep", "hub"]);
+    assert_eq!(code(&refused), 1);
+    let expected = format!(
+        "raet: {addr}, which is the address of the estate in hub, is in use by another program: stop that one\n"
+    );
+    assert_eq!(complaint(&refused), expected);
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
