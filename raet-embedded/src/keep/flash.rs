@@ -175,7 +175,8 @@ impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
     type Error = FlashError<F::Error>;
 
     fn records(&mut self) -> impl Iterator<Item = Result<Record, Self::Error>> {
-        (ESTATE..ROLES + Self::PLACES)
+        (ESTATE..ROLES)
+            .chain(ROLES..ROLES + Self::PLACES)
             .chain(REMOTES..REMOTES + Self::PLACES)
             .filter_map(|key| self.read(key).transpose())
     }
