@@ -494,6 +494,24 @@ impl Shared {
         });
     }
 
+    /// Has stored what waits for the keep, and waits for that, but no longer than this. Whether it is;
+    /// always so without a keep.
+    #[cfg(unix)]
+    pub(crate) fn is_stored(&self, within: Duration) -> bool {
+        let mut state = self.lock();
+        let handed = state.handed;
+        if state.writes && state.stored < handed {
+            state.keep_due = Some(Instant::now());
+            state.keep_work.notify_one();
+        }
+        let done = Arc::clone(&state.keep_done);
+        let open = |state: &mut State| state.writes && state.stored < handed;
+        let (mut state, _) = done
+            .wait_timeout_while(state, within, open)
+            .unwrap_or_else(PoisonError::into_inner);
+        !open(&mut state)
+    }
+
     pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
         self.command(|state| state.stack.forget_role(state.now, role))
     }
