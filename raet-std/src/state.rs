@@ -59,6 +59,11 @@ pub(crate) struct State {
     pub(crate) keep_due: Option<Instant>,
     /// Tells the keep's thread of that.
     pub(crate) keep_work: Arc<Condvar>,
+    /// How many records the keep's thread was given, and up to which of them all are stored.
+    pub(crate) handed: u64,
+    pub(crate) stored: u64,
+    /// Tells who waits for that.
+    pub(crate) keep_done: Arc<Condvar>,
     /// There is a keep, and a thread that writes it.
     pub(crate) writes: bool,
     /// The driver has ended.
@@ -102,6 +107,9 @@ impl State {
             records: BTreeMap::new(),
             keep_due: None,
             keep_work: Arc::default(),
+            handed: 0,
+            stored: 0,
+            keep_done: Arc::default(),
             writes,
             driven_out: false,
             sources: Sources::default(),
@@ -152,6 +160,7 @@ impl State {
         let urgent = matches!(record, Record::Estate(_));
         let wait = if urgent { Duration::ZERO } else { GATHER };
         let due = Instant::now() + wait;
+        self.handed += 1;
         let replaced = self.records.insert(record.place(), record);
         if let Some(end) = replaced.filter(Record::is_end) {
             self.stack.handle_stored(self.now, &end); // nothing of it will be stored

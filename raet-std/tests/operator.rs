@@ -609,6 +609,31 @@ fn an_address_that_another_has_is_told_with_whose_it_is() {
     assert_eq!(complaint(&refused), expected);
 }
 
+/// A decision that a crash would undo is not said to be done.
+#[test]
+fn a_decision_that_cannot_be_stored_is_told() {
+    let folder = folder();
+    provision(&folder);
+    let (_hub, _) = Beside::hub(&folder, "127.0.0.1:0");
+    // In place of a full disk, which root could not be given otherwise.
+    let roles = folder.path().join("hub/role/remote");
+    let moved = folder.path().join("moved");
+    std::fs::rename(&roles, &moved).expect("ours");
+    std::fs::write(&roles, "").expect("ours");
+    let import = ["key", "import", "sensor.pub", "--accept", "--yes"];
+    let import = [&import[..], &["--keep", "hub"]].concat();
+    let told = run(&folder, &import);
+    assert_eq!(code(&told), 1);
+    assert!(
+        complaint(&told).starts_with("raet: sensor: accepted, but not stored yet"),
+        "{told:?}"
+    );
+    std::fs::remove_file(&roles).expect("ours");
+    std::fs::rename(&moved, &roles).expect("ours");
+    assert!(said(&folder, &import).starts_with("accepted sensor ("));
+    assert!(roles.join("role.sensor.json").exists());
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");

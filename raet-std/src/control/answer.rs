@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use raet_core::crypto::PublicKeys;
 use raet_core::keep::Status;
@@ -12,6 +12,9 @@ use raet_core::time::Instant;
 use super::{Keys, RemoteReport, Reply, Report, Request, RoleReport, State};
 use crate::engine::Shared;
 use crate::keep::{Seen, seen};
+
+/// How long the keep may take: about half of what a connection has.
+const STORING: Duration = Duration::from_millis(500);
 
 /// Answers a request. `folder` is that of the keep, where names and times lie that the engine
 /// forgets.
@@ -25,23 +28,24 @@ pub(super) fn answer(road: &Shared, folder: Option<&Path>, request: &Request) ->
                 Err(error) => return Reply::Refused(error.to_string()),
             };
             let status = Status::from(*status);
-            done(road.judge_role(role, status, keys.as_ref()).map(|()| {
-                if status != Status::Accepted {
-                    road.forget_bearers(role);
-                }
-            }))
+            let judged = road.judge_role(role, status, keys.as_ref());
+            if judged.is_ok() && status != Status::Accepted {
+                road.forget_bearers(role);
+            }
+            done(road, judged)
         }
         Request::Introduce { role, status, keys } => match PublicKeys::try_from(keys) {
-            Ok(keys) => done(road.introduce_role(role, &keys, (*status).into())),
+            Ok(keys) => done(road, road.introduce_role(role, &keys, (*status).into())),
             Err(error) => Reply::Refused(error.to_string()),
         },
-        Request::Forget { role } => done(road.forget_role(role)),
+        Request::Forget { role } => done(road, road.forget_role(role)),
     }
 }
 
-fn done<E: std::fmt::Display>(result: Result<(), E>) -> Reply {
+/// What a person decided is not to be forgotten after it was said to be done.
+fn done<E: std::fmt::Display>(road: &Shared, result: Result<(), E>) -> Reply {
     match result {
-        Ok(()) => Reply::Done(true),
+        Ok(()) => Reply::Done(road.is_stored(STORING)),
         Err(error) => Reply::Refused(error.to_string()),
     }
 }

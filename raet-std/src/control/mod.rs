@@ -81,7 +81,8 @@ pub enum Reply {
     Status(Report),
     /// All roles, by name.
     Roles(Vec<RoleReport>),
-    /// It is done. (Always true.)
+    /// It is done. True: and stored, so that it outlives a crash, or there is no keep. False: the keep
+    /// fails or is slow, and tries on.
     Done(bool),
     /// It is not done, and nothing is changed, for this reason.
     Refused(String),

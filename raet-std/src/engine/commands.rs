@@ -1,8 +1,9 @@
 //! What handles ask of the engine, each on the thread that asks.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::Context;
+use std::time::{Duration, Instant};
 
 use raet_core::RemoteId;
 use raet_core::config::Presence;
@@ -15,7 +16,7 @@ use crate::body::Body;
 use crate::delivery::{Delivery, Ticket};
 use crate::error::{ConnectError, SendError};
 use crate::road::SendOptions;
-use crate::state::{Open, Phase, TOLD};
+use crate::state::{Open, Phase, State, TOLD};
 
 impl Shared {
     pub(crate) fn connect(&self, to: SocketAddr, token: u64) -> Result<RemoteId, ConnectError> {
@@ -137,6 +138,24 @@ impl Shared {
                 let _ = state.stack.forget(state.now, id);
             }
         });
+    }
+
+    /// Has stored what waits for the keep, and waits for that, but no longer than this. Whether it is;
+    /// always so without a keep.
+    #[cfg(unix)]
+    pub(crate) fn is_stored(&self, within: Duration) -> bool {
+        let mut state = self.lock();
+        let handed = state.handed;
+        if state.writes && state.stored < handed {
+            state.keep_due = Some(Instant::now());
+            state.keep_work.notify_one();
+        }
+        let done = Arc::clone(&state.keep_done);
+        let open = |state: &mut State| state.writes && state.stored < handed;
+        let (mut state, _) = done
+            .wait_timeout_while(state, within, open)
+            .unwrap_or_else(PoisonError::into_inner);
+        !open(&mut state)
     }
 
     pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {

@@ -34,7 +34,7 @@ pub(crate) fn start(shared: &Arc<Shared>, keep: Box<dyn Keep>) -> io::Result<()>
 
 fn run(shared: &Shared, mut keep: Box<dyn Keep>) {
     loop {
-        let (batch, last) = next(shared);
+        let (batch, handed, last) = next(shared);
         if batch.is_empty() {
             if last {
                 return;
@@ -46,6 +46,8 @@ fn run(shared: &Shared, mut keep: Box<dyn Keep>) {
                 for record in &batch {
                     state.stack.handle_stored(state.now, record);
                 }
+                state.stored = handed;
+                state.keep_done.notify_all();
             }),
             Err(error) => {
                 shared.enter(|state| {
@@ -70,18 +72,20 @@ fn run(shared: &Shared, mut keep: Box<dyn Keep>) {
     }
 }
 
-/// Waits until records are to be stored; true: the road has ended, and there will be no more.
-fn next(shared: &Shared) -> (Vec<Record>, bool) {
+/// Waits until records are to be stored. Returns how many were given so far, too; true: the road has
+/// ended, and there will be no more.
+fn next(shared: &Shared) -> (Vec<Record>, u64, bool) {
     let mut state = shared.lock();
     loop {
         let now = Instant::now();
         if state.driven_out || state.keep_due.is_some_and(|due| due <= now) {
             state.keep_due = None;
             let records = std::mem::take(&mut state.records);
+            let handed = state.handed;
             // For those that found no room.
             state.settle();
             let last = state.driven_out && state.records.is_empty();
-            return (records.into_values().collect(), last);
+            return (records.into_values().collect(), handed, last);
         }
         let work = Arc::clone(&state.keep_work);
         state = match state.keep_due {

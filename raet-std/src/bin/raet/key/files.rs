@@ -324,7 +324,7 @@ impl Import {
         };
         let mut told = Told::default();
         match store.introduce(&file.role, status, &keys) {
-            Ok(()) => told.done(&file.role, status.as_str(), Some(&keys)),
+            Ok(stored) => told.done(&file.role, status.as_str(), Some(&keys), stored),
             Err(why) => told.failed(&file.role, &why.text),
         }
         Ok(told.finish(self.form.json))

@@ -6,7 +6,7 @@ use clap::Args;
 use raet_std::control::{Keys, Standing};
 use serde_json::{Value, json};
 
-use super::store::Store;
+use super::store::{Store, Stored};
 use super::{Form, Where, chosen, is, print};
 use crate::output::note;
 use crate::{FAILURE, Problem, SUCCESS, table};
@@ -131,7 +131,7 @@ impl Judge {
         let mut told = Told::default();
         for Case { role, keys, .. } in cases {
             match store.judge(role, to, keys) {
-                Ok(()) => told.done(role, to.as_str(), Some(keys)),
+                Ok(stored) => told.done(role, to.as_str(), Some(keys), stored),
                 Err(why) => told.failed(role, &why.text),
             }
         }
@@ -151,7 +151,15 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn done(&mut self, role: &str, what: &str, keys: Option<&Keys>) {
+    pub(super) fn done(&mut self, role: &str, what: &str, keys: Option<&Keys>, stored: Stored) {
+        if let Stored::NotYet = stored {
+            let why = format!(
+                "{what}, but not stored yet: a restart would forget it; what the estate itself says tells why"
+            );
+            note(&format!("{}: {why}", table::text(role)));
+            self.failed.push(json!({ "role": role, "why": why }));
+            return;
+        }
         let finger = keys.map(|keys| keys.finger.as_str());
         let shown = finger
             .map(|finger| format!(" ({finger})"))
@@ -223,7 +231,7 @@ impl Delete {
         let mut told = Told::default();
         for role in &chosen {
             match store.forget(&role.role) {
-                Ok(()) => told.done(&role.role, "deleted", None),
+                Ok(stored) => told.done(&role.role, "deleted", None, stored),
                 Err(why) => told.failed(&role.role, &why.text),
             }
         }

@@ -25,6 +25,14 @@ pub(super) enum Store {
     Stopped(Box<FileKeep>),
 }
 
+/// Whether what was done outlives a crash.
+#[derive(Clone, Copy)]
+pub(super) enum Stored {
+    Yes,
+    /// The estate's keep fails, or is slow.
+    NotYet,
+}
+
 /// Whose keys an estate bears.
 pub(super) struct Own {
     pub(super) role: String,
@@ -152,7 +160,7 @@ impl Store {
         role: &str,
         status: Standing,
         keys: &Keys,
-    ) -> Result<(), Problem> {
+    ) -> Result<Stored, Problem> {
         match self {
             Self::Running(control) => {
                 let request = Request::Judge {
@@ -175,7 +183,7 @@ impl Store {
                 if status != Status::Accepted {
                     records.extend(bearers(keep, role));
                 }
-                keep.store(&records).map_err(Problem::failure)
+                store(keep, &records)
             }
         }
     }
@@ -186,7 +194,7 @@ impl Store {
         role: &str,
         status: Standing,
         keys: &Keys,
-    ) -> Result<(), Problem> {
+    ) -> Result<Stored, Problem> {
         let public = PublicKeys::try_from(keys).map_err(Problem::failure)?;
         match self {
             Self::Running(control) => {
@@ -215,13 +223,12 @@ impl Store {
                     judged: status != Status::Pending,
                     keys: public,
                 };
-                keep.store(&[Record::Role(record)])
-                    .map_err(Problem::failure)
+                store(keep, &[Record::Role(record)])
             }
         }
     }
 
-    pub(super) fn forget(&mut self, role: &str) -> Result<(), Problem> {
+    pub(super) fn forget(&mut self, role: &str) -> Result<Stored, Problem> {
         match self {
             Self::Running(control) => {
                 let role = role.to_owned();
@@ -231,7 +238,7 @@ impl Store {
                 let held = held(keep, role).ok_or_else(|| Problem::failure("no such role"))?;
                 let mut records = bearers(keep, role);
                 records.push(Record::ForgottenRole(held.name));
-                keep.store(&records).map_err(Problem::failure)
+                store(keep, &records)
             }
         }
     }
@@ -260,9 +267,15 @@ pub(super) fn nobody(folder: &Path) -> Problem {
     ))
 }
 
-fn done(reply: Result<Reply, AskError>) -> Result<(), Problem> {
+fn store(keep: &mut FileKeep, records: &[Record]) -> Result<Stored, Problem> {
+    keep.store(records).map_err(Problem::failure)?;
+    Ok(Stored::Yes)
+}
+
+fn done(reply: Result<Reply, AskError>) -> Result<Stored, Problem> {
     match reply {
-        Ok(Reply::Done(_)) => Ok(()),
+        Ok(Reply::Done(true)) => Ok(Stored::Yes),
+        Ok(Reply::Done(false)) => Ok(Stored::NotYet),
         other => Err(unexpected(other)),
     }
 }
