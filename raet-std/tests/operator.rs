@@ -593,9 +593,9 @@ fn a_name_that_is_no_pattern_is_judged_like_any_other() {
     }
 }
 
-/// The keep says where the estate is, so another port is no way out.
+/// The keep says where the estate is, until a person says otherwise.
 #[test]
-fn an_address_that_another_has_is_told_with_whose_it_is() {
+fn an_address_that_another_has_is_told_and_the_estate_can_move() {
     let folder = folder();
     let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
     let addr = other.local_addr().expect("bound").to_string();
@@ -604,9 +604,19 @@ fn an_address_that_another_has_is_told_with_whose_it_is() {
     let refused = run(&folder, &["listen", "hub", "--keep", "hub"]);
     assert_eq!(code(&refused), 1);
     let expected = format!(
-        "raet: {addr}, which is the address of the estate in hub, is in use by another program: stop that one\n"
+        "raet: {addr}, which is the address of the estate in hub, is in use by another program: stop that one, or move the estate with --bind\n"
     );
     assert_eq!(complaint(&refused), expected);
+
+    let there = addr.replace("127.0.0.1", "127.0.0.2");
+    let listen = ["listen", "hub", "--keep", "hub", "--timeout", "0.1"];
+    for args in [&[&listen[..], &["--bind", &there]].concat(), &listen[..]] {
+        let listening = said(&folder, args);
+        assert!(
+            listening.contains(&format!("at {there} as hub")),
+            "{listening}"
+        );
+    }
 }
 
 /// A decision that a crash would undo is not said to be done.

@@ -46,6 +46,8 @@ pub struct FileKeep {
     /// Nobody else opens the folder while this lives.
     _lock: Box<dyn Any + Send>,
     identity: Option<Identity>,
+    /// Its file.
+    estate: Option<EstateFile>,
     /// Keys of an estate whose making was cut short.
     begun: Option<Secrets>,
     pub(super) own: Own,
@@ -124,6 +126,7 @@ impl FileKeep {
             files,
             _lock: lock,
             identity,
+            estate: None,
             begun,
             own,
             remotes,
@@ -135,6 +138,7 @@ impl FileKeep {
         if let (Some(estate), Some(keys)) = (&estate, &keys) {
             keep.convert(estate, keys)?;
         }
+        keep.estate = estate.map(|found| found.content);
         keep.restore_roles()?;
         if keep.lines.is_none() && keep.identity.is_some() {
             keep.rewrite_log()?;
@@ -220,7 +224,31 @@ impl FileKeep {
         self.write_own(self.own.clone())?;
         self.rewrite_log()?;
         self.begun = None;
+        self.estate = Some(estate);
         Ok(self.identity.insert(identity))
+    }
+
+    /// Lets the estate, if there is one, live at another address from the next time on that it is opened.
+    ///
+    /// # Errors
+    ///
+    /// See [`KeepError`]; then it lives where it did.
+    pub fn move_to(&mut self, bind: SocketAddr) -> Result<(), KeepError> {
+        let Some(estate) = &self.estate else {
+            return Ok(());
+        };
+        let moved = estate.at(reachable(bind), bindable(bind));
+        // What says more than the estate's file counts only where it agrees with it, so it can be first.
+        self.write_own(Own {
+            bind: Some(bind),
+            ..self.own.clone()
+        })?;
+        self.replace([(estate_path(&self.root, self.form), self.bytes(&moved)?)])?;
+        self.estate = Some(moved);
+        if let Some(identity) = &mut self.identity {
+            (identity.bind, identity.address) = (bind, reachable(bind));
+        }
+        Ok(())
     }
 }
 

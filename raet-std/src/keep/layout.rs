@@ -145,6 +145,16 @@ impl EstateFile {
             role: role.to_owned(),
         }
     }
+
+    /// The same estate at another address.
+    pub(super) fn at(&self, ha: SocketAddr, aha: SocketAddr) -> Self {
+        Self {
+            ha: place(ha),
+            fqdn: Some(host(ha)),
+            aha: place(aha),
+            ..self.clone()
+        }
+    }
 }
 
 impl KeysFile {

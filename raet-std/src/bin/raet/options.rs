@@ -1,7 +1,7 @@
 //! What `listen` and `send` have in common: the estate.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ impl Estate {
                 if !said && source.kind() == io::ErrorKind::AddrInUse =>
             {
                 Problem::failure(format!(
-                    "{address}, which is the address of the estate in {}, is in use by another program: stop that one",
+                    "{address}, which is the address of the estate in {}, is in use by another program: stop that one, or move the estate with --bind",
                     folder.display()
                 ))
             }
@@ -127,11 +127,11 @@ impl Estate {
         })
     }
 
-    /// The keep, if it is this estate's: what a person says and what it holds must not differ, for the
-    /// keep wins.
+    /// The keep, if it is this estate's: the name and role that a person says and that it holds must not differ,
+    /// for the keep wins. To another address the estate moves.
     fn keep(&self, folder: &Path, bind: Option<SocketAddr>) -> Result<FileKeep, Problem> {
         let end = Instant::now() + BUSY;
-        let keep = loop {
+        let mut keep = loop {
             match FileKeep::open(folder, KeepOptions::default()) {
                 // A `raet key` that looks at it is soon done.
                 Err(KeepError::InUse(_)) if Instant::now() < end => thread::sleep(TICK),
@@ -155,7 +155,14 @@ impl Estate {
             return Err(other("role", &kept.role, role));
         }
         if let Some(bind) = bind.filter(|bind| *bind != kept.bind && bind.port() != 0) {
-            return Err(other("address", &kept.bind.to_string(), &bind.to_string()));
+            // It stays where it was if it cannot be there.
+            UdpSocket::bind(bind).map_err(|source| OpenError::Bind {
+                address: bind,
+                source,
+            })?;
+            let from = kept.bind;
+            keep.move_to(bind).map_err(Problem::failure)?;
+            note(&format!("the estate has moved from {from} to {bind}"));
         }
         Ok(keep)
     }
