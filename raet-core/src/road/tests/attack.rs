@@ -639,8 +639,10 @@ both! {
                 asked += hello.bytes.len();
             }
             world.run(ms(120_000));
-            let told = world.log.iter().filter(|(_, p)| p.to == address(5));
-            let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+            let told: Vec<_> = world.log.iter().map(|(_, p)| p).filter(|p| p.to == address(5)).collect();
+            let nack = (TransactionKind::Join, PacketKind::Nack);
+            assert!(told.iter().all(|p| p.kind() != nack), "a nack when its time is over");
+            let told: usize = told.iter().map(|p| p.bytes.len()).sum();
             assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
         }
     }
