@@ -318,7 +318,7 @@ impl Simulation {
         let sent = Sent {
             from: n,
             to,
-            named: !remote.name.is_empty() || !self.plan.menace.is_there(),
+            proven: remote.proven || !self.plan.menace.is_there(),
             life: host.life,
             remote: remote.id,
             message,
