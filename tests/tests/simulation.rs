@@ -65,6 +65,14 @@ fn swarms_of_faults_break_no_rule() {
 }
 
 #[test]
+fn attackers_break_no_rule() {
+    let report = seeds(200, Profile::Hostile);
+    assert!(report.received > 10_000, "{report:?}");
+    let attacks: u64 = report.attacks.values().sum();
+    assert!(attacks > 50_000, "{report:?}");
+}
+
+#[test]
 fn the_same_seed_has_the_same_course_and_another_has_another() {
     let course = |seed| match run::seed(seed, Profile::Swarm, None) {
         Ok(report) => report.digest,

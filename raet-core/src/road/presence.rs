@@ -211,6 +211,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let pace = self.config.timers.retry;
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
+            life.kept = false; // whoever an earlier life joined is reached for once
             life.failures = life.failures.saturating_add(1);
             life.interval = pace.doubled(life.interval);
         }

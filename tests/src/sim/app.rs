@@ -251,16 +251,17 @@ impl Simulation {
             .any(|r| r.id != remote.id && r.proven && self.keyholder(r) == Some(whom))
     }
 
-    /// Whether host `n` may find its way back to `whom`, whatever that forgot: one of them calls the other,
-    /// or it is a main estate, or it still knows `n`. Only a main estate takes strangers (H10).
-    fn may_find(&self, n: usize, whom: usize) -> bool {
+    /// Whether two hosts find each other again, wherever they went and whatever the other forgot. Where
+    /// neither calls the other they were introduced by forged joins: then the one must still be where the
+    /// other sends to, and take it in. Only a main estate takes strangers (H10).
+    fn may_find(&self, n: usize, remote: &RemoteInfo, whom: usize) -> bool {
         let hosts = &self.plan.hosts;
         let calls = |a: usize, b: usize| hosts[a].connects.contains(&b);
         let there = self.hosts[whom].engine.as_ref();
         calls(n, whom)
             || calls(whom, n)
-            || hosts[whom].main
-            || there.is_none_or(|e| e.get().find(self.name(n)).is_some())
+            || self.book.address(whom) == remote.address
+                && (hosts[whom].main || there.is_none_or(|e| e.get().find(self.name(n)).is_some()))
     }
 
     /// The host that is at a remote's address, if its role is the host's.
@@ -317,6 +318,7 @@ impl Simulation {
         let sent = Sent {
             from: n,
             to,
+            proven: remote.proven || !self.plan.menace.is_there(),
             life: host.life,
             remote: remote.id,
             message,
@@ -416,7 +418,7 @@ impl Simulation {
             remote.is_none_or(|r| {
                 self.whom(sent.from, &r) == Some(sent.to)
                     && !self.is_twice(sent.from, &r, sent.to)
-                    && (r.allowed || self.may_find(sent.from, sent.to))
+                    && self.may_find(sent.from, &r, sent.to)
             })
         };
         let mut open = self.ledger.open(|n| lives[n]);

@@ -12,6 +12,9 @@ use super::law::Rule;
 pub(super) struct Sent {
     pub(super) from: usize,
     pub(super) to: usize,
+    /// Its sender had proof of who it is for; else it is for whoever proves to be at that address, and an
+    /// attacker on the path decides who that is.
+    pub(super) proven: bool,
     /// Which life of its sender.
     pub(super) life: u32,
     pub(super) remote: RemoteId,
@@ -151,7 +154,7 @@ impl Ledger {
             let what = format!("{} bytes that nobody has sent", body.len());
             return Err((Rule::Content, what));
         };
-        if (sent.from, sent.to) != (from, host) {
+        if sent.from != from || sent.proven && sent.to != host {
             let what = format!("message {number} is from {} to {}", sent.from, sent.to);
             return Err((Rule::Content, what));
         }

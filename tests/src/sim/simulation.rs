@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use raet_core::keep::Record;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::wire::{Head, PacketKind, TransactionKind};
+use raet_core::wire::{Head, TransactionKind};
 
 use super::attack::{Attack, Attacker, Gang, Pass, Source};
 use super::engine::Meter;
@@ -375,11 +375,9 @@ impl Simulation {
         let engine = self.hosts[n].engine.as_ref();
         // What its application has to say it may say, wherever its peer claims to be.
         let asked = engine.is_some_and(|e| e.get().has_messages_for(to));
-        // A claim about somebody proven is tried over the way that it names (H4).
-        let hello = said.is_some_and(|head| head.packet == PacketKind::Hello);
         if asked {
             self.hosts[n].trusted.insert(to);
-        } else if !trusted && !hello {
+        } else if !trusted {
             self.laws.told(n, to, bytes.len())?;
         }
         self.guard.sent(from, whose, bytes);

@@ -439,6 +439,25 @@ both! {
         assert_eq!(heard(&world, 0, other), before);
     }
 
+    fn an_alive_that_was_answered_unjoined_counts_no_more<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[1].stack.alive(world.now, main).unwrap();
+        world.lose = Box::new(|p| p.from == address(1));
+        world.run(ms(10));
+        let request = recorded(&world, 1, TransactionKind::Alive, PacketKind::Request).remove(0);
+        let joined = |world: &mut World<S>, joined| {
+            let slot = world.estates[0].stack.slot(other).unwrap();
+            world.estates[0].stack.remotes.at_mut(slot).unwrap().joined = joined;
+        };
+        joined(&mut world, false);
+        assert_eq!(world.deliver(request.clone()), Some(Verdict::Taken));
+        joined(&mut world, true);
+        let before = heard(&world, 0, other);
+        world.run(ms(50));
+        assert_eq!(world.deliver(request), Some(Verdict::Repeated));
+        assert_eq!(heard(&world, 0, other), before);
+    }
+
     fn recorded_answers_and_segments_keep_nobody_alive<S>() {
         let (mut world, other, main) = World::<S>::allowed();
         // The second segment never comes through.
@@ -620,6 +639,23 @@ both! {
         assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
     }
 
+    fn a_stranger_of_an_earlier_life_is_reached_for_once<S>() {
+        let mut world = World::<S>::pair();
+        let claim = stranger("guest", 9, 9);
+        inject(&mut world, 0, address(5), &claim.request());
+        inject(&mut world, 0, address(5), &claim.ack());
+        let records = world.estates[0].records.clone();
+        let mut main = config("main", 1);
+        main.main = true;
+        main.presence = Some(Presence::default());
+        world.forget_past();
+        world.restart(0, main, records);
+        world.run(ms(120_000));
+        let told: Vec<_> = world.log.iter().map(|(_, p)| p).filter(|p| p.to == address(5)).collect();
+        let told: Vec<_> = told.iter().map(|p| p.kind()).collect();
+        assert_eq!(told, [(TransactionKind::Allow, PacketKind::Hello)]);
+    }
+
     fn a_claimed_address_draws_little_from_who_is_looking_for_its_peer<S>() {
         let (mut world, other, main) = World::<S>::allowed();
         world.estates[1].stack.allow(world.now, main).unwrap();
@@ -639,8 +675,10 @@ both! {
                 asked += hello.bytes.len();
             }
             world.run(ms(120_000));
-            let told = world.log.iter().filter(|(_, p)| p.to == address(5));
-            let told: usize = told.map(|(_, p)| p.bytes.len()).sum();
+            let told: Vec<_> = world.log.iter().map(|(_, p)| p).filter(|p| p.to == address(5)).collect();
+            let nack = (TransactionKind::Join, PacketKind::Nack);
+            assert!(told.iter().all(|p| p.kind() != nack), "a nack when its time is over");
+            let told: usize = told.iter().map(|p| p.bytes.len()).sum();
             assert!(told > 0 && told <= 3 * asked, "{asked} bytes drew {told}");
         }
     }

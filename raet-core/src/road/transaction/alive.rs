@@ -138,12 +138,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.window = Window::new();
         }
         self.heard_in_session(now, slot, head);
+        // Whatever the answer was: once is all that it counts (H2).
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.rsid == head.session
+        {
+            remote.window.finish(head.transaction_id);
+        }
         if packet == PacketKind::Ack {
-            if let Some(remote) = self.remotes.at_mut(slot)
-                && remote.rsid == head.session
-            {
-                remote.window.finish(head.transaction_id);
-            }
             self.confirm(now, slot, false);
             self.heard(now, slot);
         }

@@ -226,11 +226,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false;
         };
         let answers = matches!(open.stage, Stage::Cookie { .. });
+        // An earlier life may have joined a stranger where it only claimed to be.
+        let may_answer = answers || remote.life.kept;
         match open.target {
             // It has answered from there.
             _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
             Target::Candidate => remote.way(open.target).0 != remote.path.address,
-            Target::Held => answers && self.remotes.is_linked::<UNPROVEN>(slot),
+            Target::Held => may_answer && self.remotes.is_linked::<UNPROVEN>(slot),
         }
     }
 

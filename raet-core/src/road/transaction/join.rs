@@ -212,7 +212,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Tick::Wait => {}
             Tick::Redo => self.stats.repeats_out += 1,
             Tick::Timeout => {
-                if matches!(self.join_mut(slot), Some(Join::Joinent(_))) {
+                // Where a join only claims that a remote is it gets an answer and perhaps a hello, and no
+                // more: all of them together would be more than 3 x what it sent (H9).
+                let told = self.remotes.at(slot).is_some_and(|r| match &r.join {
+                    Some(Join::Joinent(j)) => j.address == r.path.address,
+                    _ => false,
+                });
+                if told {
                     self.answer_join(slot, PacketKind::Nack);
                 }
                 self.fail_join(now, slot, JoinFailure::Timeout);

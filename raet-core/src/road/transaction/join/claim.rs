@@ -128,6 +128,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
+            self.drop_candidate(slot); // the newest claim counts
             let of = |r: &Remote<C>| (r.role, r.main, r.kind);
             let before = self.remotes.at(slot).map(of);
             self.set_role(slot, Some(offer.role));
@@ -149,7 +150,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let expires = now + self.config.timers.candidate;
         let brought = offer.unproven_keys.then(|| self.keys_hash(&keys));
-        self.drop_candidate(slot); // the newest counts
+        self.drop_candidate(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
             return Err(JoinFailure::Malformed);
         };

@@ -248,9 +248,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(No::Silent(Reason::Address));
         }
         // H10: this id was proven to be another's, who bears another name. Whoever was given it for what
-        // nobody proved is to ask anew, without it. Only that other itself, where it is, has changed its name.
+        // nobody proved is to ask anew, without it, and finds its own remote. Only that other itself, where
+        // it is, has changed its name, to one that nobody here has.
+        let taken = self.by_name(&body.name).is_some();
         let another = |r: &Remote<C>| {
-            r.proven && r.name != body.name && r.way(Target::Held) != (from, head.source)
+            let itself = r.way(Target::Held) == (from, head.source);
+            r.proven && r.name != body.name && (taken || !itself)
         };
         if !vacuous && self.remotes.at(slot).is_some_and(another) {
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
@@ -271,13 +274,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
         if self.check_identity(slot, body, false).is_err() {
-            // H10: a proven remote bears the name, under another id. Whoever was given this one for
-            // what nobody proved is to ask anew, without it, and finds that remote.
-            return Err(if proven {
-                No::Told(PacketKind::Reject, Reason::Impostor)
-            } else {
-                No::Told(PacketKind::Renew, Reason::Stranger)
-            });
+            // H10: the same where nobody proved whose this id is, and another remote bears the name.
+            return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         match self.take_claim(now, slot, &claim) {
             Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
