@@ -68,7 +68,6 @@ impl Secrets {
 /// The two long-term public keys of a role, as a join tells them; a claim, not checked. Shown as two times
 /// 64 hex digits, `verhex:pubhex`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct PublicKeys {
     /// Ed25519 (`verhex`).
     pub verify: [u8; 32],

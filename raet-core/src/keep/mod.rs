@@ -17,7 +17,6 @@ use crate::wire::Name;
 
 /// Something to keep. A newer record replaces the older one of the same kind and name.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Record {
     /// About this estate.
     Estate(EstateRecord),
@@ -95,7 +94,6 @@ impl MemoryKeep {
 
 /// What an estate keeps of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct EstateRecord {
     /// Every session id up to here may have been used (H8): the next life begins above it. No id
     /// is used before a stored record covers it; ids are reserved in blocks, so this is written
@@ -105,7 +103,6 @@ pub struct EstateRecord {
 
 /// What an estate keeps of a remote (lane-and-keep: Keep).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RemoteRecord {
     /// Its name.
     pub name: Name,
@@ -131,7 +128,6 @@ pub struct RemoteRecord {
 
 /// What an estate keeps of a role.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub struct RoleRecord {
     /// Its name.
     pub name: Name,
@@ -146,7 +142,6 @@ pub struct RoleRecord {
 /// Where a role's keys stand (road-transactions: Acceptance).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
-#[cfg_attr(feature = "compact", derive(serde::Serialize, serde::Deserialize))]
 pub enum Status {
     /// Nobody has decided yet.
     Pending = 0,

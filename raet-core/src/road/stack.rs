@@ -62,12 +62,19 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     pub(crate) ready: List<READY>,
     /// Remotes with something to tell the host.
     pub(crate) news: List<NEWS>,
-    /// Remotes whose record is to be written.
+    /// Remotes whose record is to be written, those that are gone first.
     pub(crate) records: List<RECORDS>,
     /// Remotes that never proved their keys and that the host did not ask for, oldest first: who
     /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
+    /// The name that a remote had before: the end of its record is to be handed out.
+    pub(crate) former_name: Option<Name>,
+    /// Places that remotes have in the keep: taken when a record is handed out, free again when the
+    /// end of it is stored.
+    pub(crate) kept_remotes: usize,
+    /// And roles.
+    pub(crate) kept_roles: usize,
 
     pub(crate) roles: Roles<S, C>,
     pub(crate) role_by_name: S::Index,
@@ -204,6 +211,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             records: List::new(),
             unproven: List::new(),
             births: 0,
+            former_name: None,
+            kept_remotes: 0,
+            kept_roles: 0,
             roles: Table::with_limit(limits.roles).map_err(full)?,
             role_by_name: S::Index::with_limit(limits.roles).map_err(full)?,
             role_records: List::new(),

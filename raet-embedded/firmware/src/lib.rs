@@ -9,6 +9,7 @@ compile_error!("name the board: --features lm3s6965evb or --features mps2-an385"
 #[cfg(feature = "embassy")]
 mod alarms;
 pub mod app;
+mod builtins;
 pub mod clock;
 pub mod entropy;
 pub mod flash;
@@ -16,6 +17,7 @@ pub mod nic;
 pub mod semihosting;
 pub mod setup;
 pub mod stack;
+mod vectors;
 
 use core::panic::PanicInfo;
 

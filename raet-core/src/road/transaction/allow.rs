@@ -168,6 +168,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.heard(now, slot);
     }
 
+    /// The session id that an allow is to give. Another remote of the same peer may have gone since this
+    /// one came, whose sessions the peer remembers: its own go on above them (H8).
+    fn next_sid(&mut self, slot: u32) -> Option<u32> {
+        let first = self.first_session;
+        let remote = self.remotes.at_mut(slot)?;
+        if remote.session.is_none() && !at_or_after(remote.sid, first) {
+            remote.sid = first;
+        }
+        Some(next_id(remote.sid))
+    }
+
     /// The peer says, proven, that it has no session: ours is over. What is open waits for the next.
     pub(crate) fn lose_session(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {

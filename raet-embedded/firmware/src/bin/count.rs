@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 
+use core::hint::black_box;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -242,8 +243,62 @@ fn is(wanted: RemoteEvent) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Remote { what, .. } if *what == wanted)
 }
 
+/// Whether the firmware's own memory functions do what they must, at all short lengths and alignments. Here, since it is
+/// the image in which nothing else could be at fault.
+fn memory_works() -> bool {
+    const ROOM: usize = 32;
+    let counted = || black_box(core::array::from_fn::<u8, ROOM, _>(|at| at as u8));
+    let cases =
+        (0..20).flat_map(|len| (0..8).flat_map(move |from| (0..8).map(move |to| (len, from, to))));
+    for (len, from, to) in cases {
+        // Of a byte within what was copied or filled, its number there.
+        let within = |at: usize| at.checked_sub(to).filter(|n| *n < len);
+        let is = |room: &[u8; ROOM], expected: &dyn Fn(usize) -> usize| {
+            (0..ROOM).all(|at| usize::from(black_box(room[at])) == expected(at))
+        };
+        let (mut moved, mut copied, mut filled, mut cleared) =
+            (counted(), counted(), counted(), counted());
+        moved.copy_within(from..from + len, to);
+        copied[to..to + len].copy_from_slice(&counted()[from..from + len]);
+        filled[to..to + len].fill(black_box(0xa5));
+        cleared[to..to + len].fill(0);
+        let copy = |at: usize| within(at).map_or(at, |n| from + n);
+        let right = is(&moved, &copy)
+            && is(&copied, &copy)
+            && is(&filled, &|at| within(at).map_or(at, |_| 0xa5))
+            && is(&cleared, &|at| within(at).map_or(at, |_| 0))
+            && moved[to..to + len] == counted()[from..from + len]
+            && (0..len).all(|n| {
+                let mut other = copied;
+                other[to + n] ^= 0x80;
+                black_box(&other[to..to + len]) != black_box(&copied[to..to + len])
+            });
+        if !right {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether 64 bits are divided as they must be: bits of any weight on either side.
+fn division_works() -> bool {
+    let weights = || (0..64).flat_map(|bit| [1 << bit, u64::MAX >> bit, 1_000_003 << bit]);
+    weights().all(|of| {
+        weights().filter(|by| *by != 0).all(|by| {
+            // The compiler knows what division gives, and would leave the checks out.
+            let (of, by) = (black_box(of), black_box(by));
+            let (whole, rest) = (black_box(of / by), black_box(of % by));
+            rest < by && whole.checked_mul(by).and_then(|n| n.checked_add(rest)) == Some(of)
+        })
+    })
+}
+
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    if !memory_works() || !division_works() {
+        say!("the firmware's own copies or divisions are wrong");
+        semihosting::exit(1)
+    }
     let Some(board) = Peripherals::take() else {
         semihosting::exit(1)
     };

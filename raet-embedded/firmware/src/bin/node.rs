@@ -18,9 +18,9 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 fn main() -> ! {
     // `entry` makes of these what a function may have once: safe references for ever.
     static mut NIC: Nic = Nic::DOWN;
-    // Not all zero when empty, so it would lie in flash too.
+    // Not all zero when empty, so they would lie in flash too.
     static mut BUFFERS: MaybeUninit<Buffers<1>> = MaybeUninit::uninit();
-    static mut SOCKETS: [SocketStorage<'static>; 1] = [SocketStorage::EMPTY];
+    static mut SOCKETS: MaybeUninit<[SocketStorage<'static>; 1]> = MaybeUninit::uninit();
     static mut MEMORY: Memory<Sizes> = Memory::new();
 
     let Some(board) = Peripherals::take() else {
@@ -41,7 +41,7 @@ fn main() -> ! {
         // Room for one there is.
         let _ = own.push(IpCidr::new(IpAddress::v4(a, b, c, d), 24));
     });
-    let mut sockets = SocketSet::new(&mut SOCKETS[..]);
+    let mut sockets = SocketSet::new(&mut SOCKETS.write([SocketStorage::EMPTY])[..]);
     let mut socket = empty(BUFFERS).socket();
     // Free: it is the only one.
     let _ = socket.bind(7530);

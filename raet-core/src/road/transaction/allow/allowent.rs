@@ -5,7 +5,7 @@ use crate::crypto::{Crypto, Purpose};
 use crate::event::AllowFailure;
 use crate::road::answered::Allows;
 use crate::road::remote::Target;
-use crate::road::session::{at_or_after, next_id};
+use crate::road::session::at_or_after;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::road::transaction::join::Join;
@@ -69,9 +69,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         // H14: a newer signed hello replaces an open allowent.
         self.close_handshake(slot);
-        let (proven, next_sid) = match self.remotes.at(slot) {
-            Some(remote) => (remote.proven, next_id(remote.sid)),
-            None => return self.stats.drop(Reason::Stranger),
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        let Some(next_sid) = self.next_sid(slot) else {
+            return self.stats.drop(Reason::Stranger);
         };
         // Who has proven nothing shares half of the room, so that none of it is all theirs.
         let room = if proven && target == Target::Held {

@@ -7,7 +7,7 @@ use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::UNPROVEN;
 use crate::road::answered::Joins;
-use crate::road::remote::Remote;
+use crate::road::remote::{Remote, Target};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
@@ -246,6 +246,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let elsewhere = |r: &Remote<C>| !r.proven && r.path.address != from;
         if asked && self.remotes.at(slot).is_some_and(elsewhere) {
             return Err(No::Silent(Reason::Address));
+        }
+        // H10: this id was proven to be another's, who bears another name. Whoever was given it for what
+        // nobody proved is to ask anew, without it. Only that other itself, where it is, has changed its name.
+        let another = |r: &Remote<C>| {
+            r.proven && r.name != body.name && r.way(Target::Held) != (from, head.source)
+        };
+        if !vacuous && self.remotes.at(slot).is_some_and(another) {
+            return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         self.settle_race(now, slot, vacuous, body)?;
         if !vacuous {
