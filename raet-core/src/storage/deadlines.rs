@@ -89,9 +89,9 @@ impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {
         }
         while self.places.len() <= index(slot) {
             // The heap first: then it has never less room than there are places.
-            let room = self.heap.len() > self.places.len()
-                || self.heap.push((Instant::NEVER, NONE)).is_ok();
-            if !room || self.places.push(NONE).is_err() {
+            let room =
+                self.heap.len() > self.places.len() || self.heap.push((Instant::NEVER, NONE));
+            if !room || !self.places.push(NONE) {
                 return false;
             }
         }
