@@ -60,7 +60,7 @@ impl<T, B: Backing<T>> Backing<T> for Run<B> {
         self.0.get_mut(index)
     }
 
-    fn push(&mut self, record: T) -> Result<(), T> {
+    fn push(&mut self, record: T) -> bool {
         self.0.push(record)
     }
 

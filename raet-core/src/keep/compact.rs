@@ -5,7 +5,7 @@
 //!   0        1              5              9
 //!   ┌────────┬──────────────┬──────────────┬──────────────────────────┐
 //!   │ version│ tag of the   │ check of tag │ the record, by postcard  │
-//!   │   1    │ estate       │ and record   │                          │
+//!   │   2    │ estate       │ and record   │                          │
 //!   └────────┴──────────────┴──────────────┴──────────────────────────┘
 //! ```
 //!
@@ -28,21 +28,22 @@
 //! ```
 
 use core::fmt;
-use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use ed25519_dalek::{Digest, Sha512};
 use postcard::Serializer;
 use postcard::ser_flavors::{Flavor, Slice};
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher13;
 
 use super::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
 use crate::crypto::PublicKeys;
 use crate::wire::{NAME_MAX, Name, name};
 
 /// What the first byte says of all others. It counts up when [`Record`] changes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+const CHECK: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// Bytes before the record.
 const HEAD: usize = 9;
@@ -273,10 +274,10 @@ impl<'a> In<'a> {
 }
 
 fn check(tag: Tag, body: &[u8]) -> [u8; 4] {
-    let mut hasher = SipHasher13::new();
-    hasher.write(&tag.0);
-    hasher.write(body);
-    (hasher.finish() as u32).to_le_bytes()
+    let mut digest = CHECK.digest();
+    digest.update(&tag.0);
+    digest.update(body);
+    digest.finalize().to_le_bytes()
 }
 
 /// Why bytes are no record of this estate.
@@ -380,7 +381,7 @@ mod tests {
         let mut room = [0; MAX_LEN];
         let bytes = encode(Tag([1, 2, 3, 4]), &record, &mut room).expect("it fits");
         let (head, body) = bytes.split_at(HEAD);
-        assert_eq!(head[..5], [1, 1, 2, 3, 4]);
+        assert_eq!(head, [2, 1, 2, 3, 4, 0x01, 0x20, 0x18, 0x8e]);
         let mut expected = Vec::from([3, 1, b'r', 1, 1]);
         expected.extend([0xab; 32]);
         expected.extend([0xcd; 32]);
@@ -395,8 +396,8 @@ mod tests {
             decode(Tag::of("other", &KEYS), bytes),
             Err(CompactError::Foreign)
         );
-        bytes[0] = 2;
-        assert_eq!(decode(tag, bytes), Err(CompactError::Version(2)));
+        bytes[0] = 1;
+        assert_eq!(decode(tag, bytes), Err(CompactError::Version(1)));
     }
 
     #[test]

@@ -247,12 +247,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// Goes on from the records of an earlier life.
     fn resume(&mut self, records: impl IntoIterator<Item = Record>) -> Result<(), SetupError> {
-        let mut room = [0; MAX_PACKET - MAX_HEAD];
-        if self
-            .own_body(core::num::NonZeroU32::new(u32::MAX))
-            .emit(self.config.body, &mut room)
-            .is_err()
-        {
+        if !self.can_join() {
             return Err(SetupError::Name);
         }
         for record in records {
@@ -260,6 +255,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.begin_life();
         Ok(())
+    }
+
+    /// Whether the longest join of this estate fits a packet.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
+    fn can_join(&self) -> bool {
+        let mut room = [0; MAX_PACKET - MAX_HEAD];
+        let body = self.own_body(core::num::NonZeroU32::new(u32::MAX));
+        body.emit(self.config.body, &mut room).is_ok()
     }
 
     // ---- getters ---------------------------------------------------------------------------

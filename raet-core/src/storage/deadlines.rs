@@ -89,9 +89,9 @@ impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {
         }
         while self.places.len() <= index(slot) {
             // The heap first: then it has never less room than there are places.
-            let room = self.heap.len() > self.places.len()
-                || self.heap.push((Instant::NEVER, NONE)).is_ok();
-            if !room || self.places.push(NONE).is_err() {
+            let room =
+                self.heap.len() > self.places.len() || self.heap.push((Instant::NEVER, NONE));
+            if !room || !self.places.push(NONE) {
                 return false;
             }
         }
@@ -104,14 +104,15 @@ impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {
     #[must_use]
     pub fn set(&mut self, slot: u32, deadline: Option<Instant>) -> bool {
         match (self.place(slot), deadline) {
-            (Some(place), Some(at)) => self.settle(place, (at, slot)),
+            (Some(place), Some(at)) => self.order().settle(place, (at, slot)),
             (Some(place), None) => self.remove(place, slot),
             (None, Some(at)) => {
                 if !self.reserve(slot) {
                     return false;
                 }
                 self.len += 1;
-                self.settle(self.len - 1, (at, slot));
+                let hole = self.len - 1;
+                self.order().settle(hole, (at, slot));
             }
             (None, None) => {}
         }
@@ -125,10 +126,52 @@ impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {
         self.len = last;
         self.note(slot, NONE);
         if let Some(moved) = moved.filter(|_| place != last) {
-            self.settle(place, moved);
+            self.order().settle(place, moved);
         }
     }
 
+    fn place(&self, slot: u32) -> Option<usize> {
+        let place = *self.places.get(index(slot))?;
+        (place != NONE).then_some(index(place))
+    }
+
+    fn note(&mut self, slot: u32, place: u32) {
+        if let Some(noted) = self.places.get_mut(index(slot)) {
+            *noted = place;
+        }
+    }
+
+    fn order(&mut self) -> &mut dyn Heap {
+        self
+    }
+}
+
+/// What putting a heap in order needs of it: so the code for that is there once, whatever holds the
+/// heap.
+trait Heap {
+    fn entry(&self, place: usize) -> Option<(Instant, u32)>;
+
+    fn put(&mut self, place: usize, entry: (Instant, u32));
+}
+
+impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Heap for Deadlines<H, P> {
+    fn entry(&self, place: usize) -> Option<(Instant, u32)> {
+        if place >= self.len {
+            return None;
+        }
+        self.heap.get(place).copied()
+    }
+
+    fn put(&mut self, place: usize, entry: (Instant, u32)) {
+        if let Some(old) = self.heap.get_mut(place) {
+            *old = entry;
+        }
+        // Places are fewer than slots, which are below 2³².
+        self.note(entry.1, place as u32);
+    }
+}
+
+impl dyn Heap + '_ {
     /// Puts an entry where the heap's order wants it, given that `hole` is the only place out of
     /// order.
     fn settle(&mut self, mut hole: usize, entry: (Instant, u32)) {
@@ -157,31 +200,5 @@ impl<H: Backing<(Instant, u32)>, P: Backing<u32>> Deadlines<H, P> {
             Some(second) if second < first.1 => (right, second),
             _ => first,
         })
-    }
-
-    fn put(&mut self, place: usize, entry: (Instant, u32)) {
-        if let Some(old) = self.heap.get_mut(place) {
-            *old = entry;
-        }
-        // Places are fewer than slots, which are below 2³².
-        self.note(entry.1, place as u32);
-    }
-
-    fn entry(&self, place: usize) -> Option<(Instant, u32)> {
-        if place >= self.len {
-            return None;
-        }
-        self.heap.get(place).copied()
-    }
-
-    fn place(&self, slot: u32) -> Option<usize> {
-        let place = *self.places.get(index(slot))?;
-        (place != NONE).then_some(index(place))
-    }
-
-    fn note(&mut self, slot: u32, place: u32) {
-        if let Some(noted) = self.places.get_mut(index(slot)) {
-            *noted = place;
-        }
     }
 }

@@ -87,11 +87,8 @@ impl<T, const N: usize> Backing<T> for Slots<T, N> {
         self.records.get_mut(index)
     }
 
-    fn push(&mut self, record: T) -> Result<(), T> {
-        if self.records.len() >= self.limit {
-            return Err(record);
-        }
-        self.records.push(record)
+    fn push(&mut self, record: T) -> bool {
+        self.records.len() < self.limit && self.records.push(record).is_ok()
     }
 
     fn worst_bytes(_limit: usize) -> usize {
@@ -139,11 +136,13 @@ impl<T, const N: usize> Backing<T> for Twice<T, N> {
         }
     }
 
-    fn push(&mut self, record: T) -> Result<(), T> {
+    fn push(&mut self, record: T) -> bool {
         // The second has room only if the limit is above N, and then the first fills up to N.
-        self.low
-            .push(record)
-            .or_else(|record| self.high.push(record))
+        if self.low.len() < self.low.limit() {
+            self.low.push(record)
+        } else {
+            self.high.push(record)
+        }
     }
 
     fn worst_bytes(_limit: usize) -> usize {

@@ -151,11 +151,10 @@ pub trait Backing<T>: Sized {
     /// The record at `index`, to change; `None` from [`len`](Self::len) on.
     fn get_mut(&mut self, index: usize) -> Option<&mut T>;
 
-    /// Adds a record; it becomes the one at index `len() - 1`.
-    ///
-    /// # Errors
-    /// Gives the record back at the limit, or when the allocator refuses a page.
-    fn push(&mut self, record: T) -> Result<(), T>;
+    /// Adds a record; it becomes the one at index `len() - 1`. False, and the record is dropped, at the
+    /// limit, or when the allocator refuses a page.
+    #[must_use]
+    fn push(&mut self, record: T) -> bool;
 
     /// An upper bound of the bytes that a run of this limit ever allocates, beyond its own
     /// `size_of` and not counting what its records allocate themselves: zero without an allocator.
@@ -321,7 +320,7 @@ fn copy<T: Clone, B: Backing<T>>(from: &B) -> B {
     // by an allocator alone, as `Clone` is everywhere.
     let mut to = B::with_limit(from.limit()).expect("a limit that its kind can hold");
     for at in 0..from.len() {
-        let pushed = from.get(at).is_some_and(|r| to.push(r.clone()).is_ok());
+        let pushed = from.get(at).is_some_and(|r| to.push(r.clone()));
         assert!(pushed, "the allocator refuses a copy");
     }
     to

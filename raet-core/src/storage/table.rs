@@ -176,7 +176,23 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
     /// Puts a value in; `None`, and it is dropped, when the table is full (or needs memory that the
     /// allocator refuses).
     pub fn insert(&mut self, value: T) -> Option<Handle> {
-        let slot = self.vacant()?;
+        if self.free == NIL {
+            let slot = self.slots();
+            let new = Slot {
+                generation: 0,
+                content: Content::Held(value),
+                links: [Link::NONE; LISTS],
+            };
+            if !self.slots.push(new) {
+                return None;
+            }
+            self.len += 1;
+            return Some(Handle {
+                slot,
+                generation: 0,
+            });
+        }
+        let slot = self.free;
         let vacant = self.slots.get_mut(index(slot))?;
         if let Content::Free { next } = vacant.content {
             self.free = next;
@@ -187,22 +203,6 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
             slot,
             generation: vacant.generation,
         })
-    }
-
-    /// The first of the free list, after a new slot was put there if it was empty.
-    fn vacant(&mut self) -> Option<u32> {
-        if self.free == NIL {
-            let slot = self.slots();
-            self.slots
-                .push(Slot {
-                    generation: 0,
-                    content: Content::Free { next: NIL },
-                    links: [Link::NONE; LISTS],
-                })
-                .ok()?;
-            self.free = slot;
-        }
-        Some(self.free)
     }
 
     /// Takes a value out; `None` if the handle is stale.

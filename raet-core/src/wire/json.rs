@@ -91,7 +91,10 @@ impl<'a> Cursor<'a> {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(JsonError::WrongType);
         }
-        digits.parse().map_err(|_| JsonError::TooWide)
+        let number = digits.bytes().try_fold(0_u64, |number, digit| {
+            number.checked_mul(10)?.checked_add(u64::from(digit & 0xf))
+        });
+        number.ok_or(JsonError::TooWide)
     }
 
     /// Any number, as it is written.
@@ -292,24 +295,35 @@ impl Nest {
 
 /// The JSON number at the start of `text`, and what follows it.
 pub(super) fn split_number(text: &str) -> Option<(&str, &str)> {
-    let whole = text.strip_prefix('-').unwrap_or(text);
-    let mut rest = after_digits(whole)?;
-    if whole.starts_with('0') && whole.len() - rest.len() > 1 {
-        return None;
-    }
-    if let Some(fraction) = rest.strip_prefix('.') {
-        rest = after_digits(fraction)?;
-    }
-    if let Some(exponent) = rest.strip_prefix(['e', 'E']) {
-        rest = after_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))?;
-    }
-    text.split_at_checked(text.len() - rest.len())
+    text.split_at_checked(number_end(text.as_bytes())?)
 }
 
-/// What follows a run of one or more digits.
-fn after_digits(text: &str) -> Option<&str> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    text.get(digits..).filter(|_| digits > 0)
+fn number_end(bytes: &[u8]) -> Option<usize> {
+    let whole = usize::from(bytes.first() == Some(&b'-'));
+    let mut at = after_digits(bytes, whole)?;
+    if bytes.get(whole) == Some(&b'0') && at - whole > 1 {
+        return None;
+    }
+    if bytes.get(at) == Some(&b'.') {
+        at = after_digits(bytes, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        if let Some(b'+' | b'-') = bytes.get(at) {
+            at += 1;
+        }
+        at = after_digits(bytes, at)?;
+    }
+    Some(at)
+}
+
+/// Where a run of one or more digits ends.
+fn after_digits(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut end = start;
+    while bytes.get(end).is_some_and(u8::is_ascii_digit) {
+        end += 1;
+    }
+    (end > start).then_some(end)
 }
 
 fn is_hex(digits: Option<&[u8]>) -> bool {

@@ -29,17 +29,27 @@ pub struct JoinBody {
     pub role: Name,
 }
 
-/// The fields of a [`JoinBody`] found so far.
-#[derive(Default)]
-struct Draft {
-    name: Option<Name>,
-    mode: Option<u8>,
-    kind: Option<u8>,
-    uid: Option<NonZeroU32>,
-    verify: Option<[u8; 32]>,
-    public: Option<[u8; 32]>,
-    role: Option<Name>,
+/// What a mapping may say of an estate.
+#[derive(Clone, Copy)]
+enum Field {
+    Name,
+    Role,
+    Verify,
+    Public,
+    Mode,
+    Kind,
+    Uid,
 }
+
+const FIELDS: [(&str, Field); 7] = [
+    ("name", Field::Name),
+    ("role", Field::Role),
+    ("verhex", Field::Verify),
+    ("pubhex", Field::Public),
+    ("mode", Field::Mode),
+    ("kind", Field::Kind),
+    ("uid", Field::Uid),
+];
 
 impl JoinBody {
     /// Reads the body of a response or else of a request, in which `uid` is unknown. Unknown keys are
@@ -49,29 +59,45 @@ impl JoinBody {
     ///
     /// A field is missing or invalid, or the body is no mapping.
     pub fn parse(kind: BodyKind, body: &[u8], response: bool) -> Result<Self, BodyError> {
-        let mut draft = Draft::default();
+        let mut join = Self {
+            name: Name::new(),
+            mode: 0,
+            kind: 0,
+            uid: None,
+            verify: [0; 32],
+            public: [0; 32],
+            role: Name::new(),
+        };
+        let fields = FIELDS
+            .get(..if response { 7 } else { 6 })
+            .unwrap_or(&FIELDS);
+        let mut missing = (1_u32 << fields.len()) - 1;
         let mut entries = Entries::open(kind, body)?;
         while let Some(key) = entries.next_key()? {
-            if key.is("name") {
-                draft.name = Some(name_of(entries.text()?)?);
-            } else if key.is("mode") {
-                draft.mode = Some(byte_of(entries.unsigned()?)?);
-            } else if key.is("kind") {
-                draft.kind = Some(byte_of(entries.unsigned()?)?);
-            } else if key.is("uid") && response {
-                let uid = u32::try_from(entries.unsigned()?).map_err(|_| BodyError::OutOfRange)?;
-                draft.uid = Some(NonZeroU32::new(uid).ok_or(BodyError::ZeroUid)?);
-            } else if key.is("verhex") {
-                draft.verify = Some(key_of(entries.text()?)?);
-            } else if key.is("pubhex") {
-                draft.public = Some(key_of(entries.text()?)?);
-            } else if key.is("role") {
-                draft.role = Some(name_of(entries.text()?)?);
-            } else {
+            let Some((_, field)) = fields.iter().find(|(code, _)| key.is(code)) else {
                 entries.skip()?;
+                continue;
+            };
+            match field {
+                Field::Name => set_name(&mut join.name, entries.text()?)?,
+                Field::Role => set_name(&mut join.role, entries.text()?)?,
+                Field::Verify => join.verify = key_of(entries.text()?)?,
+                Field::Public => join.public = key_of(entries.text()?)?,
+                Field::Mode => join.mode = byte_of(entries.unsigned()?)?,
+                Field::Kind => join.kind = byte_of(entries.unsigned()?)?,
+                Field::Uid => {
+                    let uid = u32::try_from(entries.unsigned()?);
+                    let uid = uid.map_err(|_| BodyError::OutOfRange)?;
+                    join.uid = Some(NonZeroU32::new(uid).ok_or(BodyError::ZeroUid)?);
+                }
             }
+            missing &= !(1 << *field as u32);
         }
-        draft.finish(response).ok_or(BodyError::Missing)
+        if missing == 0 {
+            Ok(join)
+        } else {
+            Err(BodyError::Missing)
+        }
     }
 
     /// Writes the body of a response if there is a uid, else of a request; returns its length.
@@ -134,23 +160,6 @@ impl JoinBody {
     }
 }
 
-impl Draft {
-    fn finish(self, response: bool) -> Option<JoinBody> {
-        if response && self.uid.is_none() {
-            return None;
-        }
-        Some(JoinBody {
-            name: self.name?,
-            mode: self.mode?,
-            kind: self.kind?,
-            uid: self.uid,
-            verify: self.verify?,
-            public: self.public?,
-            role: self.role?,
-        })
-    }
-}
-
 /// Makes a name or role of `text`, by the rule that a join's have to keep: 1 to
 /// [`NAME_MAX`](crate::wire::NAME_MAX) bytes without white space, control characters and slashes, as a
 /// keep may make a file name of it.
@@ -159,11 +168,13 @@ impl Draft {
 ///
 /// [`BodyError::NameEmpty`], [`BodyError::NameTooLong`] or [`BodyError::NameCharacter`].
 pub fn name(text: &str) -> Result<Name, BodyError> {
-    name_of(Text::plain(text))
+    let mut name = Name::new();
+    set_name(&mut name, Text::plain(text))?;
+    Ok(name)
 }
 
-fn name_of(text: Text<'_>) -> Result<Name, BodyError> {
-    let mut name = Name::new();
+fn set_name(name: &mut Name, text: Text<'_>) -> Result<(), BodyError> {
+    name.clear();
     for c in text.chars() {
         let c = c?;
         if c.is_whitespace() || c.is_control() || c == '/' {
@@ -174,7 +185,7 @@ fn name_of(text: Text<'_>) -> Result<Name, BodyError> {
     if name.is_empty() {
         Err(BodyError::NameEmpty)
     } else {
-        Ok(name)
+        Ok(())
     }
 }
 
