@@ -38,11 +38,9 @@
 //! ```
 
 use core::fmt;
-use core::hash::Hasher;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ed25519_dalek::{Digest, Sha512};
-use siphasher::sip::SipHasher13;
 
 use super::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
 use crate::crypto::PublicKeys;
@@ -84,11 +82,8 @@ impl Tag {
             .chain_update(b"raet keep")
             .chain_update(keys.verify)
             .chain_update(keys.public)
-            .chain_update(name)
-            .finalize();
-        let mut tag = [0; 4];
-        tag.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-        Self(tag)
+            .chain_update(name);
+        Self(first(hash))
     }
 }
 
@@ -254,10 +249,16 @@ fn name_in(rest: &mut &[u8]) -> Option<Name> {
 }
 
 fn check(tag: Tag, body: &[u8]) -> [u8; 4] {
-    let mut hasher = SipHasher13::new();
-    hasher.write(&tag.0);
-    hasher.write(body);
-    (hasher.finish() as u32).to_le_bytes()
+    first(Sha512::new().chain_update(tag.0).chain_update(body))
+}
+
+fn first(hash: Sha512) -> [u8; 4] {
+    let mut first = [0; 4];
+    first
+        .iter_mut()
+        .zip(hash.finalize())
+        .for_each(|(to, from)| *to = from);
+    first
 }
 
 /// Why bytes are no record of this estate.
