@@ -148,3 +148,6 @@ impl fmt::Display for IntroduceError {
 }
 
 impl core::error::Error for IntroduceError {}
+
+#[cfg(test)]
+mod tests;

@@ -8,30 +8,28 @@
 //! signature is checked and a datagram given to the system while the state is free. Records are stored by
 //! a thread of their own (`keep::writer`).
 
+mod commands;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use quinn_udp::UdpSockRef;
-use raet_core::config::Presence;
-use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::{Gone, IntroduceError, JudgeError};
-use raet_core::keep::Status;
+use raet_core::crypto::NaclSuite;
 use raet_core::road::{Checked, Claims};
 use raet_core::stats::Verdict;
+use raet_core::time;
 use raet_core::wire::Head;
-use raet_core::{RemoteId, time};
 
-use crate::body::{Body, Message};
-use crate::delivery::{Delivery, Report, Ticket};
-use crate::error::{Closed, ConnectError, SendError};
+use crate::body::Message;
+use crate::delivery::Report;
+use crate::error::Closed;
 use crate::event::{Event, Incoming};
 use crate::outlet::Outlet;
-use crate::road::SendOptions;
 use crate::socket::{Batch, Socket};
-use crate::state::{Open, Phase, Stack, State, TOLD};
+use crate::state::{Phase, Stack, State};
 use crate::trace::{self, Trace, Tracer};
 
 /// Datagrams that one call sends before the driver takes over.
@@ -371,144 +369,6 @@ impl Shared {
                 });
             }
         }
-    }
-
-    pub(crate) fn connect(&self, to: SocketAddr, token: u64) -> Result<RemoteId, ConnectError> {
-        use raet_core::error::ConnectError as Core;
-        let to = crate::socket::unmapped(to);
-        if !self.socket.reaches(to) {
-            return Err(ConnectError::Family {
-                to,
-                bound: self.socket.local,
-            });
-        }
-        self.command(|state| {
-            if state.phase != Phase::Open {
-                return Err(ConnectError::Closed);
-            }
-            state
-                .stack
-                .connect(state.now, to, token)
-                .map_err(|error| match error {
-                    Core::Full => ConnectError::Full,
-                    Core::Address => ConnectError::Address(to),
-                })
-        })
-    }
-
-    /// Gives the message to the engine, or leaves word with `waiting` when there is no room.
-    pub(crate) fn send(
-        self: &Arc<Self>,
-        to: RemoteId,
-        body: &Body,
-        options: &SendOptions,
-        waiting: Option<&Context<'_>>,
-    ) -> Result<Delivery, SendError> {
-        use raet_core::error::SendError as Core;
-        let (number, ticket) = self.command(|state| {
-            if state.phase != Phase::Open {
-                return Err(SendError::Closed);
-            }
-            if options.tell && state.told >= TOLD {
-                if let Some(cx) = waiting {
-                    state.for_room.add(cx);
-                }
-                return Err(SendError::Full);
-            }
-            let number = state.last_number + 1;
-            let core = raet_core::road::SendOptions {
-                body: body.kind(),
-                token: number,
-                deadline: options.deadline.map(|time| state.now + time),
-                once: options.once,
-            };
-            let fill = |room: &mut [u8]| room.copy_from_slice(body.bytes());
-            let id = state
-                .stack
-                .send(state.now, to, core, body.bytes().len(), fill)
-                .map_err(|error| match error {
-                    Core::Gone => SendError::Gone,
-                    Core::TooLong => SendError::TooLong {
-                        len: body.bytes().len(),
-                        limit: state.stack.limits().message,
-                    },
-                    Core::NotMapping => SendError::NotMapping,
-                    Core::Full => {
-                        if let Some(cx) = waiting {
-                            state.for_room.add(cx);
-                        }
-                        SendError::Full
-                    }
-                })?;
-            state.last_number = number;
-            let ticket = Arc::new(Ticket::default());
-            let open = Open {
-                ticket: Arc::clone(&ticket),
-                id,
-                to,
-                tell: options.tell,
-            };
-            state.told += usize::from(open.tell);
-            state.open.insert(number, open);
-            Ok((number, ticket))
-        })?;
-        Ok(Delivery {
-            number,
-            ticket,
-            shared: Arc::downgrade(self),
-        })
-    }
-
-    pub(crate) fn forget(&self, remote: RemoteId) -> Result<(), Gone> {
-        self.command(|state| state.stack.forget(state.now, remote))
-    }
-
-    pub(crate) fn judge_role(
-        &self,
-        role: &str,
-        status: Status,
-        keys: Option<&PublicKeys>,
-    ) -> Result<(), JudgeError> {
-        self.command(|state| state.stack.judge_role(state.now, role, status, keys))
-    }
-
-    pub(crate) fn introduce_role(
-        &self,
-        role: &str,
-        keys: &PublicKeys,
-        status: Status,
-    ) -> Result<(), IntroduceError> {
-        self.command(|state| state.stack.introduce_role(state.now, role, keys, status))
-    }
-
-    /// Ends all dealings with the estates that have joined under a role.
-    #[cfg(unix)]
-    pub(crate) fn forget_bearers(&self, role: &str) {
-        self.command(|state| {
-            let joined = state.stack.remotes();
-            let joined = joined.filter(|info| info.role == role && (info.joined || info.proven));
-            for id in joined.map(|info| info.id).collect::<Vec<_>>() {
-                // It was there under this very lock.
-                let _ = state.stack.forget(state.now, id);
-            }
-        });
-    }
-
-    pub(crate) fn forget_role(&self, role: &str) -> Result<(), JudgeError> {
-        self.command(|state| state.stack.forget_role(state.now, role))
-    }
-
-    pub(crate) fn set_presence(&self, presence: Option<Presence>) {
-        self.command(|state| state.stack.set_presence(state.now, presence));
-    }
-
-    pub(crate) fn cancel(&self, number: u64) {
-        self.command(|state| {
-            if let Some(open) = state.open.get(&number) {
-                // Gone means that its end was told already.
-                let _ = state.stack.cancel(state.now, open.id);
-            }
-        });
     }
 
     pub(crate) fn poll_message(&self, cx: Option<&Context<'_>>) -> Poll<Result<Message, Closed>> {

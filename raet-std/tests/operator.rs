@@ -38,6 +38,14 @@ fn said(folder: &TempDir, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// A keep of its own for a device, and its public part in a file: `sensor.pub`.
+fn provision(folder: &TempDir) {
+    let keep = ["--keep", "sensor", "--bind", "127.0.0.1:0"];
+    said(folder, &[&["key", "gen", "sensor"], &keep[..]].concat());
+    let export = ["key", "export", "--keep", "sensor", "--out", "sensor.pub"];
+    said(folder, &export);
+}
+
 fn said_json(folder: &TempDir, args: &[&str]) -> Value {
     serde_json::from_str(&said(folder, args)).expect("JSON")
 }
@@ -256,22 +264,7 @@ sensor  sensor  pending  -        -       0          0  127.0.0.1:[..]
 fn a_device_is_accepted_before_it_is_switched_on() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     let finger = said_json(&folder, &["key", "finger", "--keep", "sensor", "--json"]);
     let finger = finger[0]["finger"].as_str().expect("text");
     said(
@@ -338,22 +331,7 @@ fn a_restart_needs_no_new_join() {
 fn what_was_not_confirmed_is_told_at_the_end() {
     let folder = folder();
     let (mut hub, addr) = Beside::hub(&folder, "127.0.0.1:0");
-    said(
-        &folder,
-        &[
-            "key",
-            "gen",
-            "sensor",
-            "--keep",
-            "sensor",
-            "--bind",
-            "127.0.0.1:0",
-        ],
-    );
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(
         &folder,
         &[
@@ -503,6 +481,134 @@ fn a_keep_serves_one_estate_at_a_time() {
     assert!(!folder.path().join("hub.secret").exists());
 }
 
+/// A mistyped folder: it keeps its mode, and nothing is made in it.
+#[test]
+fn a_folder_of_other_things_is_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(other.join("local")).expect("room");
+    std::fs::write(other.join("file"), "not ours").expect("room");
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o755)).expect("ours");
+    for args in [
+        &["key", "list", "--keep", "other"][..],
+        &["key", "gen", "hub", "--keep", "other"],
+        &["listen", "hub", "--keep", "other", "--bind", "127.0.0.1:0"],
+    ] {
+        let refused = run(&folder, args);
+        assert_eq!(code(&refused), 1, "{args:?}");
+        assert_eq!(
+            complaint(&refused),
+            "raet: other holds other files and no keep: give the folder of the keep itself, or an empty one\n"
+        );
+    }
+    let mode = std::fs::metadata(&other)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&other).expect("there").count(), 2);
+}
+
+/// What is no file at all, such as a folder or a pipe, is set aside like any other that is none of ours.
+#[test]
+fn what_is_no_file_is_set_aside() {
+    let folder = folder();
+    provision(&folder);
+    let remotes = folder.path().join("sensor/remote");
+    std::fs::create_dir(remotes.join("estate.a.json")).expect("room");
+    let made = Command::new("mkfifo")
+        .arg(remotes.join("estate.b.json"))
+        .status();
+    assert!(made.expect("every Unix has it").success());
+    std::fs::write(remotes.join("notes.tmp"), "somebody's").expect("room");
+    let listed = run(&folder, &["key", "list", "--keep", "sensor"]);
+    assert_eq!(code(&listed), 0, "{listed:?}");
+    for name in ["a", "b"] {
+        let said = format!(
+            "raet: sensor/remote/estate.{name}.json cannot be read (it is no file): it is set aside as sensor/remote/estate.{name}.json.damaged-1, the rest is used"
+        );
+        assert!(complaint(&listed).contains(&said), "{listed:?}");
+    }
+    assert!(remotes.join("notes.tmp").exists());
+    let again = run(&folder, &["key", "finger", "--keep", "sensor"]);
+    assert_eq!((code(&again), complaint(&again).as_str()), (0, ""));
+}
+
+/// Root looks after the keep of a service: that can still read all of it.
+#[test]
+fn what_root_writes_belongs_to_whom_the_keep_does() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: what root writes in another user's keep, since this is not root");
+        return;
+    }
+    let folder = folder();
+    provision(&folder);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).expect("room");
+    chown(&hub, Some(4321), Some(1234)).expect("root may");
+    said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
+    let import = ["key", "import", "sensor.pub", "--accept", "--yes"];
+    said(&folder, &[&import[..], &["--keep", "hub"]].concat());
+    let mut folders = vec![hub];
+    let mut files = 0;
+    while let Some(path) = folders.pop() {
+        let found = std::fs::symlink_metadata(&path).expect("there");
+        assert_eq!((found.uid(), found.gid()), (4321, 1234), "{path:?}");
+        files += 1;
+        if found.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder");
+            folders.extend(entries.map(|entry| entry.expect("read").path()));
+        }
+    }
+    assert!(files > 9, "{files}");
+}
+
+/// Strangers choose their names: one that is no pattern can be judged all the same, and one that writes
+/// backwards on a terminal is shown as what it is.
+#[test]
+fn a_name_that_is_no_pattern_is_judged_like_any_other() {
+    let folder = folder();
+    provision(&folder);
+    for name in ["[", "a\u{202e}b"] {
+        let keep = ["--keep", "device", "--bind", "127.0.0.1:0"];
+        said(&folder, &[&["key", "gen", name], &keep[..]].concat());
+        let public = ["key", "export", "--keep", "device", "--out", "device.pub"];
+        said(&folder, &public);
+        said(
+            &folder,
+            &["key", "import", "device.pub", "--keep", "sensor"],
+        );
+        let judge = ["key", "accept", name, "--yes", "--keep", "sensor"];
+        let done = said(&folder, &judge);
+        assert!(done.starts_with("accepted "), "{done}");
+        assert!(!done.contains('\u{202e}'), "{done:?}");
+        let listen = ["listen", name, "--keep", "device", "--timeout", "0.1"];
+        let listening = said(&folder, &listen);
+        let shown = name.escape_default().to_string();
+        assert!(listening.contains(&format!("as {shown} (")), "{listening}");
+        std::fs::remove_file(folder.path().join("device.pub")).expect("there");
+        std::fs::remove_dir_all(folder.path().join("device")).expect("there");
+    }
+}
+
+/// The keep says where the estate is, so another port is no way out.
+#[test]
+fn an_address_that_another_has_is_told_with_whose_it_is() {
+    let folder = folder();
+    let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let addr = other.local_addr().expect("bound").to_string();
+    let keep = ["--keep", "hub", "--bind", &addr];
+    said(&folder, &[&["key", "gen", "hub"], &keep[..]].concat());
+    let refused = run(&folder, &["listen", "hub", "--keep", "hub"]);
+    assert_eq!(code(&refused), 1);
+    let expected = format!(
+        "raet: {addr}, which is the address of the estate in hub, is in use by another program: stop that one\n"
+    );
+    assert_eq!(complaint(&refused), expected);
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -519,11 +625,7 @@ fn terminal(answer: &str) -> (File, File) {
 #[test]
 fn a_person_is_asked_at_a_terminal() {
     let folder = folder();
-    said(&folder, &["key", "gen", "sensor", "--keep", "sensor"]);
-    said(
-        &folder,
-        &["key", "export", "--keep", "sensor", "--out", "sensor.pub"],
-    );
+    provision(&folder);
     said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
     said(&folder, &["key", "import", "sensor.pub", "--keep", "hub"]);
     let accept = |answer: &str| {

@@ -321,6 +321,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_suite_that_checks_one_by_one_checks_many() {
+        let suite = Weak::new(&[1; 32]);
+        let key = suite.sign_key(&[2; 32]);
+        let (good, bad) = (suite.sign(&key, b"said"), suite.sign(&key, b"not said"));
+        let mut checks = [&good, &bad, &good].map(|signature| Check::<Weak> {
+            key: &key,
+            signed: b"said",
+            signature,
+            ok: false,
+        });
+        suite.verify_all(&mut checks);
+        assert_eq!(checks.map(|check| check.ok), [true, false, true]);
+    }
+
+    #[test]
     fn the_weak_suite_keeps_the_laws_of_a_real_one() {
         let suite = Weak::new(&[1; 32]);
         let (a, b) = ([2; 32], [3; 32]);

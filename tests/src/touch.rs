@@ -75,6 +75,7 @@ impl<S: Storage> Storage for Touch<S> {
     type Outbox<T> = Run<S::Outbox<T>>;
     type Inbox<T> = Run<S::Inbox<T>>;
     type Replies<T> = Run<S::Replies<T>>;
+    type Hash = S::Hash;
     type Index = S::Index;
     type MessageIndex = S::MessageIndex;
     type Bodies = S::Bodies;

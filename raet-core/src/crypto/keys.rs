@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Crypto;
 use super::hex::{self, HexError};
+use super::nacl::hsalsa20;
 
 /// The two long-term secrets of an estate's role: an Ed25519 seed (`sighex`) and an X25519 secret
 /// (`prihex`). Wiped on drop; cannot be printed, compared or cloned.
@@ -98,6 +99,19 @@ impl PublicKeys {
         let mut short = [0; 16];
         short.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         Fingerprint(short)
+    }
+
+    /// A hash for comparing keys with those of another moment: nobody who does not have `key` can make
+    /// two pairs that have the same. The cascade of a pseudo-random function, over inputs of one length.
+    pub(crate) fn hash(&self, key: &[u8; 32]) -> u32 {
+        let mut state = Zeroizing::new(*key);
+        for half in [&self.verify, &self.public] {
+            for block in half.as_chunks().0 {
+                state = hsalsa20(&state, block);
+            }
+        }
+        let [first, second, third, fourth, ..] = *state;
+        u32::from_le_bytes([first, second, third, fourth])
     }
 }
 

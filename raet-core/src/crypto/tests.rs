@@ -426,6 +426,23 @@ fn fingerprints_tell_keys_apart() {
     assert_ne!(swapped.fingerprint(), keys.fingerprint());
 }
 
+#[test]
+fn a_hash_of_keys_tells_them_apart_under_its_key() {
+    let keys = PublicKeys::from_hex(MAIN[2], MAIN[3]).unwrap();
+    let hash = keys.hash(&[1; 32]);
+    assert_eq!(keys.hash(&[1; 32]), hash);
+    assert_ne!(keys.hash(&[2; 32]), hash);
+    for place in 0..64 {
+        let mut bent = keys;
+        if place < 32 {
+            bent.verify[place] ^= 1;
+        } else {
+            bent.public[place - 32] ^= 1;
+        }
+        assert_ne!(bent.hash(&[1; 32]), hash, "{place}");
+    }
+}
+
 /// Does not compile if the type has the trait: the call could then mean either implementation.
 macro_rules! never {
     ($trait:path: $($type:ty),+) => { $({

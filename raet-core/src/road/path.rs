@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::Pace;
-use crate::time::{Duration, micros};
+use crate::time::{Duration, Span};
 
 /// An address as the engine compares and keeps it: v4-mapped ones unwrapped (H11), no flow label.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
@@ -17,22 +17,6 @@ pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
         },
         v4 @ SocketAddr::V4(_) => v4,
     }
-}
-
-/// The bytes of an address that say where it is, for hashing.
-pub(crate) fn address_bytes(address: SocketAddr) -> [u8; 22] {
-    let mut bytes = [0; 22];
-    let (ip, rest) = bytes.split_at_mut(16);
-    let (port, scope) = rest.split_at_mut(2);
-    match address {
-        SocketAddr::V4(v4) => ip.copy_from_slice(&v4.ip().to_ipv6_mapped().octets()),
-        SocketAddr::V6(v6) => {
-            ip.copy_from_slice(&v6.ip().octets());
-            scope.copy_from_slice(&v6.scope_id().to_be_bytes());
-        }
-    }
-    port.copy_from_slice(&address.port().to_be_bytes());
-    bytes
 }
 
 /// The way to a remote.
@@ -64,10 +48,8 @@ pub(crate) struct RoundTrip {
 }
 
 impl RoundTrip {
-    pub(crate) fn sample(&mut self, trip: Duration) {
-        let trip = u32::try_from(micros(trip))
-            .unwrap_or(u32::MAX)
-            .clamp(1, 60_000_000);
+    pub(crate) fn sample(&mut self, trip: Span) {
+        let trip = trip.as_micros().clamp(1, 60_000_000);
         if self.smoothed == 0 {
             *self = Self {
                 smoothed: trip,
@@ -84,11 +66,9 @@ impl RoundTrip {
     }
 
     /// How long to wait for an answer before asking again, between the limits of `pace`.
-    pub(crate) fn patience(self, pace: &Pace) -> Duration {
+    pub(crate) fn patience(self, pace: &Pace) -> Span {
         let wait = u64::from(self.smoothed) + 4 * u64::from(self.variation);
-        Duration::from_micros(wait)
-            .max(pace.redo_min)
-            .min(pace.redo_max)
+        pace.bound(Span::from_micros(wait))
     }
 }
 
@@ -102,7 +82,6 @@ mod tests {
         let v4: SocketAddr = "10.0.0.1:7530".parse().unwrap();
         assert_eq!(plain(mapped), v4);
         assert_eq!(plain(v4), v4);
-        assert_eq!(address_bytes(plain(mapped)), address_bytes(v4));
     }
 
     #[test]
@@ -116,10 +95,10 @@ mod tests {
             smoothed: 0,
             variation: 0,
         };
-        assert_eq!(trip.patience(&pace), pace.redo_min);
-        trip.sample(Duration::from_millis(100));
-        assert_eq!(trip.patience(&pace), Duration::from_millis(300));
-        trip.sample(Duration::from_secs(30));
-        assert_eq!(trip.patience(&pace), pace.redo_max);
+        assert!(trip.patience(&pace) == Span::new(pace.redo_min));
+        trip.sample(Span::from_micros(100_000));
+        assert!(trip.patience(&pace) == Span::from_micros(300_000));
+        trip.sample(Span::from_micros(30_000_000));
+        assert!(trip.patience(&pace) == Span::new(pace.redo_max));
     }
 }

@@ -3,13 +3,12 @@
 use core::cell::Cell;
 use core::net::SocketAddr;
 
-use super::path::address_bytes;
 use super::remote::Remote;
 use super::stack::RoadStack;
 use super::{NEWS, READY, RECORDS, UNPROVEN};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{Doubt, Failure, Outcome, RemoteEvent};
-use crate::storage::{Index, Storage};
+use crate::storage::{Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::Name;
 
@@ -18,14 +17,14 @@ const STRANGERS_AT_ONE_ADDRESS: u32 = 4;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn by_near(&self, near: u32) -> Option<u32> {
-        let hash = self.hash.hash(&near.to_le_bytes());
+        let hash = self.hash.of(&near);
         self.by_near.find(hash, |slot| {
             self.remotes.at(slot).is_some_and(|r| r.near == near)
         })
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<u32> {
-        let hash = self.hash.hash(name.as_bytes());
+        let hash = self.hash.of(name);
         self.by_name.find(hash, |slot| {
             self.remotes.at(slot).is_some_and(|r| r.name == name)
         })
@@ -36,7 +35,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         address: SocketAddr,
         which: impl Fn(&Remote<C>) -> bool,
     ) -> Option<u32> {
-        let hash = self.hash.hash(&address_bytes(address));
+        let hash = self.hash.of(&address);
         self.by_address.find(hash, |slot| {
             self.remotes
                 .at(slot)
@@ -64,17 +63,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let mut remote = Remote::new(birth, near, address, self.first_session, now);
         remote.life.spread = self.suite.draw(Purpose::Spread { remote: birth })[0];
-        let handle = self.remotes.insert(remote).ok()?;
+        let handle = self.remotes.insert(remote)?;
         let slot = handle.slot();
-        let by_near = self.hash.hash(&near.to_le_bytes());
-        let by_address = self.hash.hash(&address_bytes(address));
+        let by_near = self.hash.of(&near);
+        let by_address = self.hash.of(&address);
         let done = self.due_remotes.reserve(slot)
             && self.by_near.insert(by_near, slot)
             && self.by_address.insert(by_address, slot);
         if !done {
             // An allocator's refusal: as full.
             self.by_near.remove(by_near, slot);
-            self.remotes.remove(handle);
+            self.remotes.clear(slot);
             return None;
         }
         self.remotes.push_back(&mut self.unproven, slot);
@@ -86,7 +85,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn make_room_at(&mut self, address: SocketAddr) {
         let count = Cell::new(0);
         let oldest = Cell::new((u64::MAX, 0));
-        let hash = self.hash.hash(&address_bytes(address));
+        let hash = self.hash.of(&address);
         self.by_address.find(hash, |slot| {
             if let Some(remote) = self.remotes.at(slot)
                 && remote.path.address == address
@@ -123,11 +122,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if old == near {
             return;
         }
-        self.by_near
-            .remove(self.hash.hash(&old.to_le_bytes()), slot);
-        let inserted = self
-            .by_near
-            .insert(self.hash.hash(&near.to_le_bytes()), slot);
+        self.by_near.remove(self.hash.of(&old), slot);
+        let inserted = self.by_near.insert(self.hash.of(&near), slot);
         debug_assert!(
             inserted,
             "an index holds as many pairs as there are remotes"
@@ -144,35 +140,28 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let old = core::mem::replace(&mut remote.name, name.clone());
         if !old.is_empty() {
-            self.by_name.remove(self.hash.hash(old.as_bytes()), slot);
+            self.by_name.remove(self.hash.of(old.as_str()), slot);
         }
         // One pair a remote at most, so there is room for it.
-        let inserted = self.by_name.insert(self.hash.hash(name.as_bytes()), slot);
+        let inserted = self.by_name.insert(self.hash.of(name.as_str()), slot);
         debug_assert!(
             inserted,
             "an index holds as many pairs as there are remotes"
         );
     }
 
-    /// Gives a remote another name. The record of the old one goes, for which a slot is needed until
-    /// that is polled: false, and nothing changes, if there is none.
+    /// Gives a remote another name. The record of the old one goes: false, and nothing changes, while
+    /// the host has not polled that of another.
     pub(crate) fn rename(&mut self, slot: u32, name: &Name) -> bool {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return false;
-        };
-        if remote.recorded && remote.name != *name {
-            self.births += 1;
-            let address = remote.path.address;
-            let mut old = Remote::new(self.births, 0, address, remote.sid, self.now);
-            old.name = remote.name.clone();
-            old.gone = true;
-            let Ok(old) = self.remotes.insert(old) else {
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.recorded
+            && remote.name != *name
+        {
+            if self.former_name.is_some() {
                 return false;
-            };
-            self.record(old.slot());
-            if let Some(remote) = self.remotes.at_mut(slot) {
-                remote.recorded = false;
             }
+            self.former_name = Some(remote.name.clone());
+            remote.recorded = false;
         }
         self.set_name(slot, name);
         true
@@ -187,11 +176,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         }
         remote.path = super::path::Path::new(address);
-        self.by_address
-            .remove(self.hash.hash(&address_bytes(old)), slot);
-        let inserted = self
-            .by_address
-            .insert(self.hash.hash(&address_bytes(address)), slot);
+        self.by_address.remove(self.hash.of(&old), slot);
+        let inserted = self.by_address.insert(self.hash.of(&address), slot);
         debug_assert!(
             inserted,
             "an index holds as many pairs as there are remotes"
@@ -262,12 +248,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         });
         self.drop_arrivals(slot);
         self.drop_replies(slot);
-        self.by_near
-            .remove(self.hash.hash(&near.to_le_bytes()), slot);
-        self.by_address
-            .remove(self.hash.hash(&address_bytes(address)), slot);
+        self.by_near.remove(self.hash.of(&near), slot);
+        self.by_address.remove(self.hash.of(&address), slot);
         if known && let Some(remote) = self.remotes.at(slot) {
-            let hash = self.hash.hash(remote.name.as_bytes());
+            let hash = self.hash.of(remote.name.as_str());
             self.by_name.remove(hash, slot);
         }
         self.set_role(slot, None);
@@ -280,10 +264,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         } else {
             self.remotes.unlink(&mut self.news, slot);
         }
-        if known && self.remotes.at(slot).is_some_and(|r| r.recorded) {
-            self.record(slot);
-        } else {
-            self.remotes.unlink(&mut self.records, slot);
+        self.remotes.unlink(&mut self.records, slot);
+        if self.remotes.at(slot).is_some_and(|r| r.recorded) {
+            self.remotes.push_front(&mut self.records, slot);
         }
         self.release(slot);
     }
@@ -291,12 +274,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Frees the slot of a forgotten remote that has nothing left to tell.
     pub(crate) fn release(&mut self, slot: u32) {
         let gone = self.remotes.at(slot).is_some_and(|r| r.gone);
-        if gone
-            && !self.remotes.is_linked::<NEWS>(slot)
-            && !self.remotes.is_linked::<RECORDS>(slot)
-            && let Some(handle) = self.remotes.handle_of(slot)
+        if gone && !self.remotes.is_linked::<NEWS>(slot) && !self.remotes.is_linked::<RECORDS>(slot)
         {
-            self.remotes.remove(handle);
+            self.remotes.clear(slot);
         }
     }
 

@@ -34,14 +34,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         }
         match self.replies.insert(Reply { to, head, remote }) {
-            Ok(handle) => {
+            Some(handle) => {
                 self.replies.push_back(&mut self.reply_queue, handle.slot());
                 match remote.and_then(|slot| self.remotes.at_mut(slot)) {
                     Some(remote) => remote.replies += 1,
                     None => self.stranger_replies += 1,
                 }
             }
-            Err(_) => self.stats.replies_left_out += 1,
+            None => self.stats.replies_left_out += 1,
         }
     }
 
@@ -95,9 +95,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 .is_some_and(|r| r.remote == Some(remote))
             {
                 self.replies.unlink(&mut self.reply_queue, slot);
-                if let Some(handle) = self.replies.handle_of(slot) {
-                    self.replies.remove(handle);
-                }
+                self.replies.clear(slot);
             }
         }
     }

@@ -4,11 +4,11 @@ use core::num::NonZeroU32;
 
 use super::stack::RoadStack;
 use super::{ROLE_NEWS, ROLE_RECORDS};
-use crate::crypto::{Crypto, PublicKeys};
+use crate::crypto::{Crypto, PublicKeys, Purpose};
 use crate::error::{IntroduceError, JudgeError, SetupError};
 use crate::event::Event;
 use crate::keep::{RoleRecord, Status, trust};
-use crate::storage::{Index, Storage};
+use crate::storage::{Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::{self, Name};
 
@@ -39,6 +39,7 @@ impl<C: Crypto> Role<C> {
         self.key.as_ref().map_or([0; 32], C::verify_key_bytes)
     }
 
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn keys(&self) -> PublicKeys {
         PublicKeys {
             verify: self.verify(),
@@ -188,7 +189,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     pub(crate) fn role_by_name(&self, name: &str) -> Option<u32> {
-        let hash = self.hash.hash(name.as_bytes());
+        let hash = self.hash.of(name);
         self.role_by_name.find(hash, |slot| {
             self.roles.at(slot).is_some_and(|r| r.name == name)
         })
@@ -212,12 +213,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         role.public = kept.keys.public;
         role.key = Some(key);
         role.recorded = true;
+        self.kept_roles += 1;
         Ok(())
     }
 
     /// A role that is only named, to be filled in. Displaces nothing.
     pub(crate) fn pending_role(&mut self, name: Name) -> Option<u32> {
-        let hash = self.hash.hash(name.as_bytes());
+        let hash = self.hash.of(name.as_str());
         let role = Role {
             name,
             status: Status::Pending,
@@ -230,11 +232,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             recorded: false,
             gone: false,
         };
-        let handle = self.roles.insert(role).ok()?;
+        let handle = self.roles.insert(role)?;
         if self.role_by_name.insert(hash, handle.slot()) {
             Some(handle.slot())
         } else {
-            self.roles.remove(handle);
+            self.roles.clear(handle.slot());
             None
         }
     }
@@ -301,11 +303,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     pub(crate) fn keys_hash(&self, keys: &PublicKeys) -> NonZeroU32 {
-        let mut bytes = [0; 64];
-        let (verify, public) = bytes.split_at_mut(32);
-        verify.copy_from_slice(&keys.verify);
-        public.copy_from_slice(&keys.public);
-        NonZeroU32::MIN | self.hash.hash(&bytes)
+        NonZeroU32::MIN | keys.hash(&self.suite.draw(Purpose::HashKey))
     }
 
     /// Refuses keys that prove nothing (H16).
@@ -337,19 +335,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         role.remotes = role.remotes.saturating_sub(1);
         if role.remotes == 0 && !role.judged && !role.proven {
-            let hash = self.hash.hash(role.name.as_bytes());
+            let hash = self.hash.of(role.name.as_str());
             role.gone = true;
             let recorded = role.recorded;
             self.role_by_name.remove(hash, slot);
             self.roles.unlink(&mut self.role_news, slot);
+            self.roles.unlink(&mut self.role_records, slot);
             if recorded {
-                self.record_role(slot);
+                self.roles.push_front(&mut self.role_records, slot);
                 return;
             }
-            self.roles.unlink(&mut self.role_records, slot);
-            if let Some(handle) = self.roles.handle_of(slot) {
-                self.roles.remove(handle);
-            }
+            self.roles.clear(slot);
         }
     }
 

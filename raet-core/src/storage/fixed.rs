@@ -2,7 +2,7 @@
 
 use super::{
     Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, List, NoRoom, Slot,
-    Storage, Table,
+    Storage, Table, Unhashed,
 };
 use crate::limits::Limits;
 use zeroize::Zeroize;
@@ -24,6 +24,7 @@ impl<const REMOTES: usize, const MESSAGES: usize, const BYTES: usize> Storage
     type Outbox<T> = Slots<T, MESSAGES>;
     type Inbox<T> = Slots<T, MESSAGES>;
     type Replies<T> = Slots<T, REPLIES>;
+    type Hash = Unhashed;
     type Index = Scanned<REMOTES>;
     type MessageIndex = Scanned<MESSAGES>;
     type Bodies = Pool<BYTES, MESSAGES>;
@@ -264,7 +265,7 @@ impl<const BYTES: usize, const MESSAGES: usize> Bodies for Pool<BYTES, MESSAGES>
         let place = self
             .places
             .insert(Place { offset, len })
-            .map_err(|_| NoRoom::Now)?;
+            .ok_or(NoRoom::Now)?;
         self.places
             .insert_before(&mut self.in_order, before, place.slot());
         self.used += len;

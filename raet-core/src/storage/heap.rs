@@ -4,8 +4,8 @@
 //! are ever copied. An allocator that refuses is answered like a limit.
 
 use super::{
-    Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, MAX_LIMIT, NoRoom, Slot,
-    Storage, Table,
+    Backing, BeyondCapacity, Bodies, BodyId, BodyLimits, Capacity, Index, KeyedHash, MAX_LIMIT,
+    NoRoom, Slot, Storage, Table,
 };
 use crate::limits::Limits;
 use alloc::vec::Vec;
@@ -21,6 +21,7 @@ impl Storage for Heap {
     type Outbox<T> = Paged<T>;
     type Inbox<T> = Paged<T>;
     type Replies<T> = Paged<T>;
+    type Hash = KeyedHash;
     type Index = Hashed;
     type MessageIndex = Hashed;
     type Bodies = Budget;
@@ -281,7 +282,7 @@ impl Bodies for Budget {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| NoRoom::Now)?;
         bytes.resize(len, 0);
-        let body = self.bodies.insert(Body(bytes)).map_err(|_| NoRoom::Now)?;
+        let body = self.bodies.insert(Body(bytes)).ok_or(NoRoom::Now)?;
         self.used += len;
         Ok(BodyId(body))
     }

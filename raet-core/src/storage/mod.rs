@@ -6,11 +6,11 @@
 //! | | `Heap` (feature `alloc`) | [`Fixed`] |
 //! |---|---|---|
 //! | records ([`Backing`]) | `Paged`: pages, added as needed | [`Slots`]: an array inside |
-//! | look-ups ([`Index`]) | `Hashed` | [`Scanned`]: a linear scan |
+//! | look-ups ([`Index`]) | `Hashed`, by a [`KeyedHash`] | [`Scanned`]: a linear scan, [`Unhashed`] |
 //! | message bodies ([`Bodies`]) | `Budget`: an allocation each | [`Pool`]: one array for all |
 //!
 //! Over them, written once: [`Table`] (records with handles that go stale, and lists threaded
-//! through them), [`Deadlines`] (whose time comes next) and [`KeyedHash`] (what an index is fed).
+//! through them) and [`Deadlines`] (whose time comes next).
 //!
 //! Everything is made with a limit and never passes it: what is full says so and changes nothing.
 //! Nothing here panics, whatever slot, handle or id it is given; where a caller's mistake can be
@@ -32,7 +32,7 @@ mod tests;
 
 pub use deadlines::Deadlines;
 pub use fixed::{Fixed, Pool, REPLIES, Scanned, Slots, Twice};
-pub use hash::KeyedHash;
+pub use hash::{Key, KeyHash, KeyedHash, Unhashed};
 #[cfg(feature = "alloc")]
 pub use heap::{Budget, Hashed, Heap, Paged};
 pub use table::{Handle, List, Slot, Table};
@@ -89,6 +89,8 @@ pub trait Storage {
     type Inbox<T>: Backing<T>;
     /// What is kept for each reply that has no remote to wait in.
     type Replies<T>: Backing<T>;
+    /// What the indexes are fed.
+    type Hash: KeyHash;
     /// Finds remotes and roles; holds one entry for each of them.
     type Index: Index;
     /// Finds messages; holds one entry for each of them, in or out.
@@ -162,7 +164,7 @@ pub trait Backing<T>: Sized {
 
 /// Pairs of a hash and a slot, to find a slot by what hashes to that hash.
 ///
-/// The caller hashes (with a [`KeyedHash`], so that nobody outside can choose collisions) and
+/// The caller hashes (by a [`KeyHash`], so that nobody outside can choose collisions) and
 /// decides equality, so the pairs are all that is stored. A pair inserted twice is held twice.
 /// There is no iteration: an order that depends on hashes would leak into what the engine does.
 pub trait Index: Clone {

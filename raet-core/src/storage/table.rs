@@ -64,7 +64,10 @@ impl Link {
 ///
 /// `L` says which of the table's links it runs through: a slot is in at most one list of each `L`.
 #[derive(Clone, Hash, Debug)]
-pub struct List<const L: usize> {
+pub struct List<const L: usize>(Ends);
+
+#[derive(Clone, Hash, Debug)]
+struct Ends {
     head: u32,
     tail: u32,
     len: u32,
@@ -73,31 +76,31 @@ pub struct List<const L: usize> {
 impl<const L: usize> List<L> {
     /// A list of nothing.
     pub const fn new() -> Self {
-        Self {
+        Self(Ends {
             head: NIL,
             tail: NIL,
             len: 0,
-        }
+        })
     }
 
     /// The first slot.
     pub fn head(&self) -> Option<u32> {
-        real(self.head)
+        real(self.0.head)
     }
 
     /// The last slot.
     pub fn tail(&self) -> Option<u32> {
-        real(self.tail)
+        real(self.0.tail)
     }
 
     /// The number of slots in it.
     pub fn len(&self) -> usize {
-        index(self.len)
+        index(self.0.len)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.len == 0
     }
 }
 
@@ -111,7 +114,7 @@ impl<const L: usize> Default for List<L> {
 ///
 /// Everything takes O(1), and nothing but an insertion that needs a new slot can allocate. A value
 /// goes to the slot that became free last, or to a new one if none is free: the same calls give
-/// the same slots on every storage. Full means an insertion gives the value back.
+/// the same slots on every storage.
 ///
 /// The links are the slot's. Whoever removes a value takes it out of its lists first; a debug build
 /// asserts it. Otherwise the slot stays in them, empty.
@@ -170,23 +173,17 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
         B::worst_bytes(limit)
     }
 
-    /// Puts a value in.
-    ///
-    /// # Errors
-    /// Gives it back when the table is full (or needs memory that the allocator refuses).
-    pub fn insert(&mut self, value: T) -> Result<Handle, T> {
-        let Some(slot) = self.vacant() else {
-            return Err(value);
-        };
-        let Some(vacant) = self.slots.get_mut(index(slot)) else {
-            return Err(value);
-        };
+    /// Puts a value in; `None`, and it is dropped, when the table is full (or needs memory that the
+    /// allocator refuses).
+    pub fn insert(&mut self, value: T) -> Option<Handle> {
+        let slot = self.vacant()?;
+        let vacant = self.slots.get_mut(index(slot))?;
         if let Content::Free { next } = vacant.content {
             self.free = next;
         }
         vacant.content = Content::Held(value);
         self.len += 1;
-        Ok(Handle {
+        Some(Handle {
             slot,
             generation: vacant.generation,
         })
@@ -210,23 +207,36 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
 
     /// Takes a value out; `None` if the handle is stale.
     pub fn remove(&mut self, handle: Handle) -> Option<T> {
-        let slot = self.slot_mut(handle.slot)?;
-        if slot.generation != handle.generation || matches!(slot.content, Content::Free { .. }) {
-            return None;
-        }
-        debug_assert!(
-            slot.links.iter().all(|link| link.next == UNLINKED),
-            "slot {} is still in a list",
-            handle.slot
-        );
-        slot.generation = slot.generation.wrapping_add(1);
-        let next = core::mem::replace(&mut self.free, handle.slot);
-        self.len -= 1;
-        let slot = self.slot_mut(handle.slot)?;
-        match core::mem::replace(&mut slot.content, Content::Free { next }) {
+        self.get(handle)?;
+        let (content, next) = self.vacate(handle.slot)?;
+        match core::mem::replace(content, Content::Free { next }) {
             Content::Held(value) => Some(value),
             Content::Free { .. } => None,
         }
+    }
+
+    /// Drops the value in a slot, if there is one.
+    pub fn clear(&mut self, slot: u32) {
+        if let Some((content, next)) = self.vacate(slot) {
+            *content = Content::Free { next }; // the value is not moved for it
+        }
+    }
+
+    /// Makes a slot that holds a value the first of the free list, but for its content: with the slot
+    /// that comes next there, which the caller puts in place of the value.
+    fn vacate(&mut self, slot: u32) -> Option<(&mut Content<T>, u32)> {
+        let place = self.slots.get_mut(index(slot))?;
+        if matches!(place.content, Content::Free { .. }) {
+            return None;
+        }
+        debug_assert!(
+            place.links.iter().all(|link| link.next == UNLINKED),
+            "slot {slot} is still in a list"
+        );
+        place.generation = place.generation.wrapping_add(1);
+        let next = core::mem::replace(&mut self.free, slot);
+        self.len -= 1;
+        Some((&mut place.content, next))
     }
 
     /// The value of a handle; `None` if it is stale.
@@ -326,41 +336,14 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
         before: Option<u32>,
         slot: u32,
     ) {
-        let held = self.at(slot).is_some();
-        let (prev, next) = match before {
-            None => (Some(list.tail), NIL),
-            Some(at) => (self.link::<L>(at).map(|link| link.prev), at),
-        };
-        // An unlinked `before` has UNLINKED in front of it, and the first one must be this list's.
-        let prev = prev.filter(|prev| *prev != UNLINKED && (*prev != NIL || list.head == next));
-        let (true, false, Some(prev)) = (held, self.is_linked::<L>(slot), prev) else {
-            debug_assert!(false, "slot {slot} cannot be put before {before:?}");
-            return;
-        };
-        self.set_link::<L>(slot, Link { prev, next });
-        self.join_ends(list, prev, slot);
-        self.join_ends(list, slot, next);
-        list.len = list.len.saturating_add(1);
+        const { assert!(L < LISTS, "the table has no such list") }
+        (self as &mut dyn Links).insert_before(L, &mut list.0, before.unwrap_or(NIL), slot);
     }
 
     /// Takes a slot out of this list; nothing happens if it is in none.
     pub fn unlink<const L: usize>(&mut self, list: &mut List<L>, slot: u32) {
-        if !self.is_linked::<L>(slot) {
-            return;
-        }
-        let link = self.link::<L>(slot).filter(|link| {
-            link.next != UNLINKED
-                // At an end of a list, it must be an end of this one.
-                && (link.prev != NIL || list.head == slot)
-                && (link.next != NIL || list.tail == slot)
-        });
-        let Some(Link { prev, next }) = link else {
-            debug_assert!(false, "slot {slot} is not in the list");
-            return;
-        };
-        self.set_link::<L>(slot, Link::NONE);
-        self.join_ends(list, prev, next);
-        list.len = list.len.saturating_sub(1);
+        const { assert!(L < LISTS, "the table has no such list") }
+        (self as &mut dyn Links).unlink(L, &mut list.0, slot);
     }
 
     /// Takes the first slot out of a list; `None` if it is empty.
@@ -372,35 +355,90 @@ impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Table<T, B, LISTS> {
 
     /// The slot after this one in its list `L`; `None` at the end, and outside of lists.
     pub fn next<const L: usize>(&self, slot: u32) -> Option<u32> {
-        real(self.link::<L>(slot)?.next)
+        const { assert!(L < LISTS, "the table has no such list") }
+        real(self.after(L, slot))
     }
 
     /// Whether a slot is in a list `L`.
     pub fn is_linked<const L: usize>(&self, slot: u32) -> bool {
-        self.link::<L>(slot)
-            .is_some_and(|link| link.next != UNLINKED)
+        const { assert!(L < LISTS, "the table has no such list") }
+        self.after(L, slot) != UNLINKED
+    }
+
+    fn after(&self, list: usize, slot: u32) -> u32 {
+        let link = self.slot(slot).and_then(|slot| slot.links.get(list));
+        link.map_or(UNLINKED, |link| link.next)
+    }
+}
+
+/// What lists need of a table: so their code is there once, whatever the tables hold.
+trait Links {
+    /// The links of a slot, and whether it holds a value; `None` if it was never used.
+    fn links(&mut self, slot: u32) -> Option<(&mut [Link], bool)>;
+}
+
+impl<T, B: Backing<Slot<T, LISTS>>, const LISTS: usize> Links for Table<T, B, LISTS> {
+    fn links(&mut self, slot: u32) -> Option<(&mut [Link], bool)> {
+        let slot = self.slot_mut(slot)?;
+        let held = matches!(slot.content, Content::Held(_));
+        Some((&mut slot.links, held))
+    }
+}
+
+impl dyn Links + '_ {
+    fn link(&mut self, list: usize, slot: u32) -> Option<&mut Link> {
+        self.links(slot)?.0.get_mut(list)
+    }
+
+    fn insert_before(&mut self, list: usize, ends: &mut Ends, next: u32, slot: u32) {
+        let prev = match self.link(list, next) {
+            Some(link) => link.prev,
+            None if next == NIL => ends.tail,
+            None => UNLINKED,
+        };
+        // An unlinked `next` has UNLINKED in front of it, and the first one must be this list's.
+        let fits = prev != UNLINKED && (prev != NIL || ends.head == next);
+        if let Some((links, true)) = self.links(slot)
+            && let Some(link) = links.get_mut(list)
+            && link.next == UNLINKED
+            && fits
+        {
+            *link = Link { prev, next };
+            self.join_ends(list, ends, prev, slot);
+            self.join_ends(list, ends, slot, next);
+            ends.len = ends.len.saturating_add(1);
+        } else {
+            debug_assert!(false, "slot {slot} cannot be put before {next}");
+        }
+    }
+
+    fn unlink(&mut self, list: usize, ends: &mut Ends, slot: u32) {
+        let Some(link) = self.link(list, slot) else {
+            return;
+        };
+        let Link { prev, next } = *link;
+        if next == UNLINKED {
+            return;
+        }
+        // At an end of a list, it must be an end of this one.
+        if prev == NIL && ends.head != slot || next == NIL && ends.tail != slot {
+            debug_assert!(false, "slot {slot} is not in the list");
+            return;
+        }
+        *link = Link::NONE;
+        self.join_ends(list, ends, prev, next);
+        ends.len = ends.len.saturating_sub(1);
     }
 
     /// Makes two slots neighbours, where an end of the list stands for NIL.
-    fn join_ends<const L: usize>(&mut self, list: &mut List<L>, prev: u32, next: u32) {
-        match self.link::<L>(prev) {
-            Some(link) => self.set_link::<L>(prev, Link { next, ..link }),
-            None => list.head = next,
+    fn join_ends(&mut self, list: usize, ends: &mut Ends, prev: u32, next: u32) {
+        match self.link(list, prev) {
+            Some(link) => link.next = next,
+            None => ends.head = next,
         }
-        match self.link::<L>(next) {
-            Some(link) => self.set_link::<L>(next, Link { prev, ..link }),
-            None => list.tail = prev,
-        }
-    }
-
-    fn link<const L: usize>(&self, slot: u32) -> Option<Link> {
-        const { assert!(L < LISTS, "the table has no such list") }
-        self.slot(slot)?.links.get(L).copied()
-    }
-
-    fn set_link<const L: usize>(&mut self, slot: u32, link: Link) {
-        if let Some(place) = self.slot_mut(slot).and_then(|slot| slot.links.get_mut(L)) {
-            *place = link;
+        match self.link(list, next) {
+            Some(link) => link.prev = prev,
+            None => ends.tail = prev,
         }
     }
 }

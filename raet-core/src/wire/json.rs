@@ -316,18 +316,13 @@ fn is_hex(digits: Option<&[u8]>) -> bool {
     digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Writes `text` as a JSON string in ASCII.
+/// Writes a name as a JSON string in ASCII. It has no control characters.
 pub(super) fn put_text(out: &mut Writer<'_>, text: &str) {
     out.byte(b'"');
     for c in text.chars() {
         match c {
             '"' => out.put(b"\\\""),
             '\\' => out.put(b"\\\\"),
-            '\n' => out.put(b"\\n"),
-            '\r' => out.put(b"\\r"),
-            '\t' => out.put(b"\\t"),
-            '\u{8}' => out.put(b"\\b"),
-            '\u{c}' => out.put(b"\\f"),
             ' '..='~' => out.byte(c as u8),
             _ => {
                 for unit in c.encode_utf16(&mut [0; 2]) {

@@ -35,7 +35,7 @@ mod kind;
 mod packet;
 mod segment;
 mod text;
-pub(crate) mod writer;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,13 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes into a slice and goes on counting past its end, so that only [`Writer::finish`] can fail,
 /// and a length is known by writing to nothing.
-pub(crate) struct Writer<'a> {
+pub(super) struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn new(out: &'a mut [u8]) -> Self {
+    pub(super) fn new(out: &'a mut [u8]) -> Self {
         Self { out, len: 0 }
     }
 
@@ -23,7 +23,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The number of bytes written, if all had room.
-    pub(crate) fn finish(self) -> Result<usize, NoSpace> {
+    pub(super) fn finish(self) -> Result<usize, NoSpace> {
         if self.len <= self.out.len() {
             Ok(self.len)
         } else {
@@ -31,12 +31,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
+    pub(super) fn put(&mut self, bytes: &[u8]) {
         self.put_at(self.len, bytes);
         self.len = self.len.saturating_add(bytes.len());
     }
 
-    pub(crate) fn byte(&mut self, byte: u8) {
+    pub(super) fn byte(&mut self, byte: u8) {
         self.put(&[byte]);
     }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub enum KeepError {
     /// Another process has it.
     InUse(PathBuf),
+    /// The folder holds other things, and no keep.
+    Foreign(PathBuf),
     /// Its secrets can be read by others.
     Readable {
         /// The file that holds them.
@@ -52,6 +54,11 @@ impl fmt::Display for KeepError {
             Self::InUse(path) => write!(
                 f,
                 "{} is in use by another process: stop that one, or choose another folder",
+                path.display()
+            ),
+            Self::Foreign(path) => write!(
+                f,
+                "{} holds other files and no keep: give the folder of the keep itself, or an empty one",
                 path.display()
             ),
             Self::Readable { path, mode } => write!(

@@ -1,10 +1,23 @@
 //! One fuzzer for all targets: `RAET_FUZZ_TARGET` names the one. See `run` beside this.
+//!
+//! The targets' files are taken in rather than the crate they belong to: all that this one needs beside the
+//! engine would be built, with the fuzzer's eyes in it, and take minutes.
 #![no_main]
+#![allow(dead_code, unused_imports, reason = "the files serve more than this")]
+
+#[path = "../../src/fuzz/mod.rs"]
+mod fuzz;
+#[path = "../../src/puppet.rs"]
+mod puppet;
+#[path = "../../src/sim/mod.rs"]
+mod sim;
+#[path = "../../src/suite.rs"]
+mod suite;
 
 use std::sync::OnceLock;
 
+use fuzz::TARGETS;
 use libfuzzer_sys::fuzz_target;
-use raet_tests::fuzz::TARGETS;
 
 static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 

@@ -50,6 +50,9 @@ struct Arguments {
     /// Run each seed also polled otherwise, and on either storage: the course must be the same.
     #[arg(long)]
     steady: bool,
+    /// Go on after a seed that breaks a rule, and tell of all of them.
+    #[arg(long)]
+    go_on: bool,
     /// Threads to run on; all processors unless given.
     #[arg(long)]
     threads: Option<usize>,
@@ -202,12 +205,13 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
         .map(|minutes| Duration::from_secs_f64(minutes * 60.0));
     let next = AtomicU64::new(arguments.seeds.start);
     let total = Mutex::new((Report::default(), 0_u64));
-    let failed: Mutex<Option<Box<Violation>>> = Mutex::new(None);
+    let failed: Mutex<Vec<Box<Violation>>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let note = |violation: Box<Violation>| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.as_ref().is_none_or(|f| violation.seed < f.seed) {
-            *failed = Some(violation);
+        failed.push(violation);
+        if !arguments.go_on {
+            next.store(arguments.seeds.end, Ordering::Relaxed);
         }
     };
     std::thread::scope(|scope| {
@@ -231,11 +235,7 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
                             total.1 += 1;
                             progress(total.1, &total.0, begun);
                         }
-                        Err(violation) => {
-                            note(violation);
-                            next.store(arguments.seeds.end, Ordering::Relaxed);
-                            return;
-                        }
+                        Err(violation) => note(violation),
                     }
                 }
             });
@@ -246,10 +246,13 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     }
     let (report, seeds) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary(&report, seeds, begun.elapsed());
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(violation) => fail(profile, &violation),
-        None => ExitCode::SUCCESS,
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_by_key(|violation| violation.seed);
+    if !arguments.go_on {
+        failed.truncate(1);
     }
+    let tell = |_, violation: Box<Violation>| fail(profile, &violation);
+    failed.into_iter().fold(ExitCode::SUCCESS, tell)
 }
 
 /// So many in so long, a second.

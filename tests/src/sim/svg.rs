@@ -163,8 +163,8 @@ fn short(text: &str) -> String {
         .split("what: ")
         .nth(1)
         .or_else(|| text.split("outcome: ").nth(1));
-    let what = what.map(|w| w.trim_end_matches([' ', '}']).to_owned());
-    what.unwrap_or_else(|| text.to_owned())
+    let what = what.and_then(|w| w.strip_suffix(" }"));
+    what.unwrap_or(text).to_owned()
 }
 
 fn colour(head: Option<&Head>) -> &'static str {

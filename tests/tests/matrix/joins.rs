@@ -147,50 +147,8 @@ fn decide(pair: &mut Pair<'_, Heap>, judge: Side, from: Status, to: Status) {
     }
 }
 
-fn pending(lab: &Lab, main: Side, judge: Side) -> Counts {
-    let mut pair = Pair::<Heap>::start(lab, never(main, judge));
-    pair.accepting = false;
-    pair.begin();
-    wait_pending(&mut pair, judge);
-    // Joins are asked for again meanwhile.
-    pair.run(Duration::from_millis(300));
-    nobody_is_in(&mut pair);
-    decide(&mut pair, judge, Status::Pending, Status::Accepted);
-    pair.up();
-    pair.exchange(3000);
-
-    decide(&mut pair, judge, Status::Accepted, Status::Rejected);
-    pair.estate.events.clear();
-    pair.peer.drain();
-    let counts = pair.counts();
-    // Only a join looks at it; that of the other side does.
-    rejoin(&mut pair, main.other());
-    match (judge, main) {
-        (Side::Python, Side::Python) => {
-            pair.until("a rejection", |pair| {
-                pair.join_failed(JoinFailure::Rejected)
-            });
-        }
-        (Side::Rust, Side::Python) => {
-            pair.until("a rejection here", |pair| {
-                pair.join_failed(JoinFailure::RejectedHere)
-            });
-        }
-        (_, Side::Rust) => {
-            pair.until("a rejection there", |pair| {
-                pair.peer.poll_for(is("remote_removed"))
-            });
-        }
-    }
-    counts
-}
-
-fn pending_rejected(lab: &Lab, main: Side, judge: Side) -> Counts {
-    let mut pair = Pair::<Heap>::start(lab, never(main, judge));
-    pair.accepting = false;
-    pair.begin();
-    wait_pending(&mut pair, judge);
-    decide(&mut pair, judge, Status::Pending, Status::Rejected);
+/// Waits until the join has ended for the judge's rejection, wherever that is told.
+fn wait_rejected(pair: &mut Pair<Heap>, judge: Side, main: Side) {
     match (judge, main) {
         // Its joinent ends a pended join with nack, and rejects the next one (road-transactions: Join).
         (Side::Python, Side::Python) => {
@@ -209,6 +167,39 @@ fn pending_rejected(lab: &Lab, main: Side, judge: Side) -> Counts {
             });
         }
     }
+}
+
+fn pending(lab: &Lab, main: Side, judge: Side) -> Counts {
+    let mut pair = Pair::<Heap>::start(lab, never(main, judge));
+    pair.accepting = false;
+    pair.begin();
+    wait_pending(&mut pair, judge);
+    // Joins are asked for again meanwhile.
+    pair.run(Duration::from_millis(300));
+    nobody_is_in(&mut pair);
+    decide(&mut pair, judge, Status::Pending, Status::Accepted);
+    pair.up();
+    pair.exchange(3000);
+
+    decide(&mut pair, judge, Status::Accepted, Status::Rejected);
+    pair.estate.events.clear();
+    pair.peer.drain();
+    let counts = pair.counts();
+    // Only a join looks at it; that of the other side does.
+    rejoin(&mut pair, main.other());
+    wait_rejected(&mut pair, judge, main);
+
+    counts
+}
+
+fn pending_rejected(lab: &Lab, main: Side, judge: Side) -> Counts {
+    let mut pair = Pair::<Heap>::start(lab, never(main, judge));
+    pair.accepting = false;
+    pair.begin();
+    wait_pending(&mut pair, judge);
+    decide(&mut pair, judge, Status::Pending, Status::Rejected);
+    wait_rejected(&mut pair, judge, main);
+
     nobody_is_in(&mut pair);
     pair.counts()
 }

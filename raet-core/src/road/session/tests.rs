@@ -137,3 +137,39 @@ fn names_outlive_sessions_but_not_lives() {
     assert!(!names.has(&b, 2));
     assert!(names.has(&b, 3));
 }
+
+#[test]
+fn a_leap_passes_what_was_never_begun() {
+    // What comes before the first id passes freely, however far.
+    let mut w = begun(0x7000_0000);
+    assert_eq!(w.look(0x7000_0000 + WINDOW * 3), Look::Ahead);
+    // Once the peer was heard for long, so does what it left out.
+    for n in 1..200 {
+        w.heard(at(n * 1000), 0x7000_0000 + WINDOW * 3);
+    }
+    let far = 0x7000_0000 + WINDOW * 3 - 1;
+    assert_eq!(w.look(far), Look::New);
+    w.open(far);
+    assert_eq!(w.look(far), Look::Open);
+    w.finish(far);
+    assert_eq!(w.look(far), Look::Done);
+    let passed = far - WINDOW;
+    assert_eq!(
+        w.look(passed),
+        Look::Below,
+        "nobody knows what became of it"
+    );
+    // Nor does what is passed come back.
+    w.finish(passed);
+    assert_eq!(w.look(passed), Look::Below);
+}
+
+#[test]
+fn a_name_from_before_the_window_adds_nothing() {
+    let life = [1; 16];
+    let mut names = Names::new();
+    names.add(&life, 5000);
+    let before = names.clone();
+    names.add(&life, 5000 - u64::from(SPAN) - 1);
+    assert_eq!((names.base, names.done), (before.base, before.done));
+}

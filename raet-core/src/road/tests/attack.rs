@@ -25,12 +25,12 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn keys(n: u8) -> PublicKeys {
+pub(super) fn keys(n: u8) -> PublicKeys {
     secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
 }
 
 /// A packet with this head and body, signed with the keys `n` where its foot says so.
-fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
+pub(super) fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
     let mut out = [0; 1500];
     let start = emit_head(head, body.len(), &mut out).unwrap();
     let end = start + body.len();
@@ -45,13 +45,13 @@ fn packet(head: &Head, body: &[u8], n: u8) -> Vec<u8> {
 }
 
 /// What anyone can say: a join request for a name and keys that are public.
-struct Claim<'a> {
-    name: &'a str,
-    role: &'a str,
-    keys: u8,
-    source: u32,
-    destination: u32,
-    ti: u32,
+pub(super) struct Claim<'a> {
+    pub(super) name: &'a str,
+    pub(super) role: &'a str,
+    pub(super) keys: u8,
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) ti: u32,
 }
 
 impl Claim<'_> {
@@ -64,7 +64,7 @@ impl Claim<'_> {
         head
     }
 
-    fn request(&self) -> Vec<u8> {
+    pub(super) fn request(&self) -> Vec<u8> {
         let keys = keys(self.keys);
         let body = JoinBody {
             name: name(self.name),
@@ -80,13 +80,13 @@ impl Claim<'_> {
         packet(&self.head(PacketKind::Request), &out[..len], 0)
     }
 
-    fn ack(&self) -> Vec<u8> {
+    pub(super) fn ack(&self) -> Vec<u8> {
         packet(&self.head(PacketKind::Ack), &[], 0)
     }
 }
 
 /// A request of a stranger of this name, with keys and role of its own.
-fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
+pub(super) fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     Claim {
         name,
         role: name,
@@ -97,7 +97,7 @@ fn stranger(name: &str, keys: u8, ti: u32) -> Claim<'_> {
     }
 }
 
-fn inject<S: Storage>(
+pub(super) fn inject<S: Storage>(
     world: &mut World<S>,
     to: usize,
     from: SocketAddr,
@@ -111,7 +111,7 @@ fn inject<S: Storage>(
 }
 
 /// The packets that estate `n` has sent of this kind.
-fn recorded<S: Storage>(
+pub(super) fn recorded<S: Storage>(
     world: &World<S>,
     n: usize,
     transaction: TransactionKind,
@@ -862,5 +862,40 @@ both! {
         world.send(1, main, 1, b"kept");
         world.run(ms(120_000));
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
+
+    fn a_peer_that_was_given_the_id_of_a_proven_remote_finds_its_own<S>() {
+        // Main knows bravo under an id. Somebody who can see it tells alpha, in main's name, that this is
+        // alpha's.
+        for mutable in [true, false] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("main", 1), ("alpha", 2), ("bravo", 3)] {
+                let mut config = config(text, n);
+                config.main = n == 1;
+                config.mutable = mutable;
+                world.add(config);
+            }
+            let bravos = world.connect(2, 0);
+            world.run(ms(200));
+            let bravo = world.estates[0].stack.find("bravo").unwrap();
+            let bravo = world.estates[0].stack.remote(bravo).unwrap();
+            assert!(bravo.proven);
+            let main = world.connect(1, 0);
+            let request = Claim {
+                source: bravo.near,
+                destination: world.estates[1].stack.remote(main).unwrap().near,
+                keys: 1,
+                ..stranger("main", 1, 1)
+            };
+            inject(&mut world, 1, address(0), &request.request());
+            assert_eq!(world.estates[1].stack.remote(main).unwrap().far, bravo.near);
+            world.send(1, main, 1, b"kept");
+            world.run(ms(60_000));
+            assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)], "mutable {mutable}");
+            let kept = world.estates[0].stack.find("bravo").unwrap();
+            let kept = world.estates[0].stack.remote(kept).unwrap();
+            assert_eq!((kept.near, kept.address, kept.session), (bravo.near, bravo.address, bravo.session));
+            assert!(world.estates[2].stack.remote(bravos).unwrap().allowed);
+        }
     }
 }

@@ -77,4 +77,36 @@ both! {
         assert!(!claim.may_wait());
         assert!(Claims::<_, 4>::new().push(claim).is_err());
     }
+
+    fn what_is_checked_is_judged_anew<S>() {
+        // Between the check and its result the host forgets the peer, or its session changes.
+        for forget in [true, false] {
+            let (mut world, other, main) = World::<S>::allowed();
+            world.send(1, main, 1, b"too late");
+            world.drive(1);
+            let (_, mut packet) = world.wire.pop_front().unwrap();
+            let now = world.now;
+            let stack = &mut world.estates[0].stack;
+            let claim = stack.judge(now, packet.from, &mut packet.bytes);
+            let mut claims = Claims::<_, 1>::new();
+            assert!(!claims.is_full());
+            assert!(claims.push(claim.unwrap_or_else(|verdict| panic!("{verdict:?}"))).is_ok());
+            assert!(claims.is_full());
+            let reason = if forget {
+                stack.forget(now, other).unwrap();
+                Reason::Stranger
+            } else {
+                let held = stack.remotes.get_mut(other.0).unwrap();
+                held.rsid = held.rsid.wrapping_add(5);
+                if let Some(session) = &mut held.session {
+                    session.pinned = true;
+                }
+                Reason::StaleSession
+            };
+            let suite = crate::crypto::NaclSuite::new(&[9; 32]);
+            let mut fates = Vec::new();
+            claims.verify(&suite, |checked| fates.push(stack.accept(now, checked)));
+            assert_eq!(fates, [Verdict::Dropped(reason)]);
+        }
+    }
 }

@@ -4,7 +4,9 @@ mod attack;
 mod basics;
 mod burst;
 mod delivery;
+mod edges;
 mod nack;
+mod records;
 mod trust;
 mod world;
 

@@ -21,11 +21,11 @@ use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
 use crate::road::session::{Look, MessageName, Session, Window, at_or_after};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::messenger::{id_bytes, no};
+use crate::road::transaction::messenger::no;
 use crate::road::{BodyId, RemoteId};
 use crate::stats::{Reason, Verdict};
-use crate::storage::{Bodies, Index, Storage};
-use crate::time::Instant;
+use crate::storage::{Bodies, Index, KeyHash, Storage};
+use crate::time::{Instant, Span};
 use crate::wire::{BodyKind, CoatKind, Frame, Head, Misseds, PacketKind, Shape};
 
 /// A message as the application takes it.
@@ -251,7 +251,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let state = State::Partial(Assembly::new(
             shape,
             now,
-            self.config.timers.messengent.redo_min,
+            Span::new(self.config.timers.messengent.redo_min),
         ));
         self.insert_incoming(slot, head, body, state)
     }
@@ -284,19 +284,19 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             body,
             state,
         };
-        let Some(handle) = self.inbox.insert(incoming).ok() else {
+        let Some(handle) = self.inbox.insert(incoming) else {
             self.bodies.give(body);
             return Err(Reason::Full);
         };
         if !self.due_in.reserve(handle.slot()) {
             // An allocator's refusal: as full.
-            self.inbox.remove(handle);
+            self.inbox.clear(handle.slot());
             self.bodies.give(body);
             return Err(Reason::Full);
         }
         let bytes = self.bodies.get(body).len();
         self.inbox_bytes += bytes;
-        let hash = self.hash.hash(&id_bytes(slot, head.transaction_id));
+        let hash = self.hash.of(&(slot, head.transaction_id));
         let inserted = self.in_by_id.insert(hash, handle.slot());
         debug_assert!(
             inserted,
@@ -334,9 +334,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             if held.is_whole_under(name) {
                 // It waits to be taken; its done goes out under the new transaction.
                 let old = core::mem::replace(&mut held.head, *head);
-                let hash = self.hash.hash(&id_bytes(slot, old.transaction_id));
+                let hash = self.hash.of(&(slot, old.transaction_id));
                 self.in_by_id.remove(hash, other);
-                let hash = self.hash.hash(&id_bytes(slot, head.transaction_id));
+                let hash = self.hash.of(&(slot, head.transaction_id));
                 let inserted = self.in_by_id.insert(hash, other);
                 debug_assert!(inserted, "a pair was just removed");
                 remote.window.open(head.transaction_id);
@@ -405,14 +405,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The open message of this transaction.
     pub(crate) fn incoming(&self, remote: u32, si: u32, ti: u32) -> Option<u32> {
-        self.in_by_id
-            .find(self.hash.hash(&id_bytes(remote, ti)), |slot| {
-                self.inbox.at(slot).is_some_and(|held| {
-                    held.remote == remote
-                        && held.head.transaction_id == ti
-                        && held.head.session == si
-                })
+        self.in_by_id.find(self.hash.of(&(remote, ti)), |slot| {
+            self.inbox.at(slot).is_some_and(|held| {
+                held.remote == remote && held.head.transaction_id == ti && held.head.session == si
             })
+        })
     }
 
     /// The body of a resend, opened where it lies.
@@ -444,8 +441,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let (slot, ti) = (held.remote, held.head.transaction_id);
         let whole = held.is_whole();
-        self.in_by_id
-            .remove(self.hash.hash(&id_bytes(slot, ti)), incoming);
+        self.in_by_id.remove(self.hash.of(&(slot, ti)), incoming);
         if let Some(remote) = self.remotes.at_mut(slot) {
             self.inbox.unlink(&mut remote.arrivals, incoming);
             if whole {
@@ -456,9 +452,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let cleared = self.due_in.set(incoming, None);
         debug_assert!(cleared, "clearing a deadline needs no room");
-        if let Some(handle) = self.inbox.handle_of(incoming) {
-            self.inbox.remove(handle);
-        }
+        self.inbox.clear(incoming);
     }
 
     /// Gives a message's bytes back to the budget; its slot stays.

@@ -25,13 +25,13 @@ use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
+use crate::road::bits::set_bit;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
-use crate::storage::{Bodies, Handle, Index, NoRoom, Storage};
-use crate::time::Instant;
+use crate::storage::{Bodies, Handle, Index, KeyHash, NoRoom, Storage};
+use crate::time::{Instant, Span};
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -208,14 +208,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sent_whole: false,
             state: State::Waiting,
         };
-        let (Ok(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
+        let (Some(handle), Some(remote)) = (self.outbox.insert(message), self.remotes.at_mut(slot))
         else {
             self.bodies.give(body);
             return Err(SendError::Full);
         };
         if !self.due_out.reserve(handle.slot()) {
             // An allocator's refusal: as full.
-            self.outbox.remove(handle);
+            self.outbox.clear(handle.slot());
             self.bodies.give(body);
             return Err(SendError::Full);
         }
@@ -254,7 +254,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The open message of this transaction.
     pub(crate) fn outgoing(&self, remote: u32, si: u32, ti: u32) -> Option<u32> {
-        self.out_by_id.find(self.hash.hash(&id_bytes(remote, ti)), |out| {
+        self.out_by_id.find(self.hash.of(&(remote, ti)), |out| {
             matches!(self.outbox.at(out), Some(Outgoing { remote: r, state: State::Open(f), .. })
                 if *r == remote && f.ti == ti && f.si == si)
         })
@@ -321,7 +321,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && let Some(left) = flight.probe.take()
             && let Some(remote) = self.remotes.at_mut(slot)
         {
-            remote.path.trip.sample(now.since(left));
+            remote
+                .path
+                .trip
+                .sample(Span::from_micros(now.micros_since(left)));
         }
     }
 
@@ -349,7 +352,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
+        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -372,7 +375,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval.get();
+            flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -400,7 +403,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
+            flight.interval = self.config.timers.messenger.doubled(flight.interval);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;
@@ -451,8 +454,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                         Some(_) => self.outbox.unlink(&mut remote.nacked, out),
                         None => self.outbox.unlink(&mut remote.sendable, out),
                     }
-                    self.out_by_id
-                        .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                    self.out_by_id.remove(self.hash.of(&(slot, flight.ti)), out);
                 }
                 State::Ended(_) => return,
             }
@@ -502,8 +504,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             message.sent_whole |= message.all_sent();
             if let State::Open(flight) = core::mem::replace(&mut message.state, State::Waiting) {
                 remote.in_flight = remote.in_flight.saturating_sub(flight.in_flight());
-                self.out_by_id
-                    .remove(self.hash.hash(&id_bytes(slot, flight.ti)), out);
+                self.out_by_id.remove(self.hash.of(&(slot, flight.ti)), out);
                 if let Some(bits) = self
                     .bodies
                     .get_mut(message.body)
@@ -534,7 +535,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Ok(None);
         };
         self.outbox.unlink(&mut self.ended, message.0.slot());
-        self.outbox.remove(message.0);
+        self.outbox.clear(message.0.slot());
         Ok(Some(outcome))
     }
 
@@ -605,28 +606,4 @@ fn message_head<C: Crypto>(
     // Marks a named message; 0.6.8 does not look at it.
     head.order = 1;
     head
-}
-
-/// What a transaction of a remote is found by.
-pub(crate) fn id_bytes(remote: u32, ti: u32) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    let (first, second) = bytes.split_at_mut(4);
-    first.copy_from_slice(&remote.to_le_bytes());
-    second.copy_from_slice(&ti.to_le_bytes());
-    bytes
-}
-
-/// Sets bit `number`; true if that changed it.
-pub(crate) fn set_bit(bits: &mut [u8], number: u32, on: bool) -> bool {
-    let Some(byte) = bits.get_mut(number as usize / 8) else {
-        return false;
-    };
-    let mask = 1 << (number % 8);
-    let was = *byte & mask != 0;
-    if on {
-        *byte |= mask;
-    } else {
-        *byte &= !mask;
-    }
-    was != on
 }

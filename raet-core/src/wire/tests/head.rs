@@ -175,6 +175,8 @@ fn the_date_stays_text() {
         assert_eq!(DateTime::new(zero), Some(DateTime::ZERO), "{zero}");
     }
     assert_eq!(DateTime::ZERO.as_str(), "0");
+    assert_eq!(DateTime::default(), DateTime::ZERO);
+    assert_eq!(format!("{:?}", DateTime::new("1.5").unwrap()), "1.5");
     for kept in ["1", "-1.5", "1e-07", "10", "1500000000.123456"] {
         assert_eq!(DateTime::new(kept).unwrap().as_str(), kept);
     }

@@ -5,11 +5,10 @@ use crate::crypto::{Crypto, PublicKeys};
 use crate::event::JoinFailure;
 use crate::keep::Status;
 use crate::road::UNPROVEN;
-use crate::road::path::address_bytes;
 use crate::road::remote::{Candidate, Remote, Target};
 use crate::road::roles::NoOffer;
 use crate::road::stack::RoadStack;
-use crate::storage::{Index, Storage};
+use crate::storage::{Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::JoinBody;
 use core::cell::Cell;
@@ -174,7 +173,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             expires,
         });
         self.make_room_for_candidate(address);
-        let hash = self.hash.hash(&address_bytes(address));
+        let hash = self.hash.of(&address);
         let inserted = self.by_candidate.insert(hash, slot);
         debug_assert!(
             inserted,
@@ -185,7 +184,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// As strangers, candidates at one address share few places: the oldest goes.
     fn make_room_for_candidate(&mut self, address: SocketAddr) {
-        let hash = self.hash.hash(&address_bytes(address));
+        let hash = self.hash.of(&address);
         let count = Cell::new(0);
         let oldest = Cell::new((Instant::NEVER, 0));
         self.by_candidate.find(hash, |slot| {
@@ -246,7 +245,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 }
             }
             self.by_candidate
-                .remove(self.hash.hash(&address_bytes(candidate.address)), slot);
+                .remove(self.hash.of(&candidate.address), slot);
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::UNPROVEN;
-use crate::road::path::address_bytes;
-use crate::road::remote::Remote;
+use crate::road::answered::Joins;
+use crate::road::remote::{Remote, Target};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Span};
+use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
-use crate::storage::{Index, Storage};
-use crate::time::Instant;
+use crate::storage::{Index, KeyHash, Storage};
+use crate::time::{Instant, Span};
 use crate::wire::{Head, JoinBody, PacketKind};
 use core::net::SocketAddr;
 
@@ -25,8 +25,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         body: &[u8],
     ) -> Verdict {
+        let Some(answered) = Joins::TOKEN else {
+            return self.stats.drop(Reason::Unexpected);
+        };
         if head.packet == PacketKind::Request {
-            let (slot, verdict) = self.on_request(now, from, head, body);
+            let (slot, verdict) = self.on_request(now, from, head, body, answered);
             if let Some(slot) = slot {
                 self.settle(slot);
             }
@@ -84,10 +87,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         })
         .or_else(|| {
             // Beside a proven remote elsewhere: it is found by what its candidate claims.
-            let hash = self.hash.hash(&address_bytes(from));
+            let hash = self.hash.of(&from);
             self.by_candidate.find(hash, |slot| {
                 self.remotes.at(slot).is_some_and(|r| {
-                    matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from)
+                    r.candidate.is_some_and(|c| c.address == from)
+                        && matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from)
                 })
             })
         })
@@ -119,6 +123,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         from: SocketAddr,
         head: &Head,
         body: &[u8],
+        answered: Joins,
     ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
@@ -161,6 +166,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     address: from,
                     standing,
                     clock,
+                    answered,
                 }));
                 if pended {
                     // Asked again and again, it is recorded once.
@@ -240,6 +246,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let elsewhere = |r: &Remote<C>| !r.proven && r.path.address != from;
         if asked && self.remotes.at(slot).is_some_and(elsewhere) {
             return Err(No::Silent(Reason::Address));
+        }
+        // H10: this id was proven to be another's, who bears another name. Whoever was given it for what
+        // nobody proved is to ask anew, without it. Only that other itself, where it is, has changed its name.
+        let another = |r: &Remote<C>| {
+            r.proven && r.name != body.name && r.way(Target::Held) != (from, head.source)
+        };
+        if !vacuous && self.remotes.at(slot).is_some_and(another) {
+            return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
         self.settle_race(now, slot, vacuous, body)?;
         if !vacuous {
