@@ -113,8 +113,10 @@ pub struct Node<'m, S: Storage, K: Keep, C: Crypto = NaclSuite> {
     stack: &'m mut RoadStack<S, C>,
     packet: &'m mut [u8; MAX_PACKET],
     keep: K,
-    /// A record that the keep has not taken, and when it is to be tried again.
-    unstored: Option<(Record, Instant)>,
+    /// A record that the keep has not taken.
+    unstored: Option<Record>,
+    /// When it is to be tried again.
+    retry: Instant,
     keep_error: Option<K::Error>,
     /// Since when the socket has been full.
     full_since: Option<Instant>,
@@ -207,6 +209,7 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
             packet,
             keep,
             unstored: None,
+            retry: Instant::ZERO,
             keep_error: None,
             full_since: None,
         })
@@ -272,27 +275,27 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
     #[inline(never)] // its frame must not lie under the others' on a small stack
     fn store(&mut self, clock: &mut impl Clock) -> Option<Instant> {
         loop {
+            if self.unstored.is_none() {
+                self.unstored = self.stack.poll_record();
+                self.retry = Instant::ZERO;
+            }
+            let record = self.unstored.as_ref()?;
             let now = clock.now();
-            let record = match self.unstored.take() {
-                Some((record, at)) if at > now => {
-                    self.unstored = Some((record, at));
-                    return Some(at);
-                }
-                Some((record, _)) => record,
-                None => self.stack.poll_record()?,
-            };
-            match self.keep.store(&record) {
-                Ok(()) => {
-                    self.keep_error = None;
-                    self.stack.handle_stored(clock.now(), &record);
-                }
-                Err(error) => {
-                    let at = now + KEEP_RETRY;
-                    self.keep_error = Some(error);
-                    self.unstored = Some((record, at));
-                    return Some(at);
+            if self.retry <= now {
+                match self.keep.store(record) {
+                    Ok(()) => {
+                        self.keep_error = None;
+                        self.stack.handle_stored(clock.now(), record);
+                        self.unstored = None;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.keep_error = Some(error);
+                        self.retry = now + KEEP_RETRY;
+                    }
                 }
             }
+            return Some(self.retry);
         }
     }
 }
