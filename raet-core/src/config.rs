@@ -1,6 +1,6 @@
 //! What an estate is and how it behaves: chosen by the host, fixed for the life of an engine.
 
-use core::time::Duration;
+use crate::time::{Duration, Span};
 
 use crate::crypto::Secrets;
 use crate::wire::{BodyKind, CoatKind, FootKind, HeadKind, Name};
@@ -141,6 +141,18 @@ impl Pace {
             redo_min: Duration::from_millis(redo_min),
             redo_max: Duration::from_millis(redo_max),
         }
+    }
+
+    /// An interval, within the limits of a redo.
+    pub(crate) fn bound(&self, interval: Span) -> Span {
+        interval
+            .max(Span::new(self.redo_min))
+            .min(Span::new(self.redo_max))
+    }
+
+    /// The interval after this one.
+    pub(crate) fn doubled(&self, interval: Span) -> Span {
+        self.bound(Span::from_micros(u64::from(interval.as_micros()) * 2))
     }
 }
 

@@ -127,6 +127,7 @@ impl Stats {
         self.malformed.get(error as usize).copied().unwrap_or(0)
     }
 
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn drop(&mut self, reason: Reason) -> Verdict {
         if let Some(count) = self.dropped.get_mut(reason as usize) {
             *count += 1;

@@ -26,7 +26,18 @@ impl Instant {
 
     /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.micros_since(earlier))
+    }
+
+    /// The same in microseconds: [`Duration`] divides, which a small machine does in software.
+    pub(crate) const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// So many microseconds later, or never.
+    #[inline(never)] // called from many places, and longer than a call
+    pub(crate) const fn later(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
     }
 }
 
@@ -35,7 +46,40 @@ impl core::ops::Add<Duration> for Instant {
 
     /// Saturates at [`Instant::NEVER`].
     fn add(self, later: Duration) -> Self {
-        Self(self.0.saturating_add(micros(later)))
+        self.later(micros(later))
+    }
+}
+
+impl core::ops::Add<Span> for Instant {
+    type Output = Self;
+
+    fn add(self, later: Span) -> Self {
+        self.later(later.0.into())
+    }
+}
+
+/// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Span(u32);
+
+impl Span {
+    pub(crate) const ZERO: Self = Self(0);
+
+    /// The longest, if it is longer.
+    pub(crate) const fn new(time: Duration) -> Self {
+        Self::from_micros(micros(time))
+    }
+
+    pub(crate) const fn from_micros(micros: u64) -> Self {
+        Self(if micros < u32::MAX as u64 {
+            micros as u32
+        } else {
+            u32::MAX
+        })
+    }
+
+    pub(crate) const fn as_micros(self) -> u32 {
+        self.0
     }
 }
 

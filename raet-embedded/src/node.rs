@@ -71,12 +71,15 @@ enum Place<T> {
 }
 
 impl<T> Place<T> {
+    /// Fills one that is empty, so that no code is needed that drops what was there.
     fn fill(&mut self, value: T) -> &mut T {
-        *self = Self::Full(value);
-        match self {
-            Self::Full(value) => value,
-            Self::Empty => unreachable!("it was filled a line before"),
+        if let Self::Empty = self {
+            *self = Self::Full(value);
+            if let Self::Full(value) = self {
+                return value;
+            }
         }
+        unreachable!("a node starts in an empty place only")
     }
 }
 
@@ -91,6 +94,11 @@ impl<S: Storage, C: Crypto> Memory<S, C> {
             engine: Place::Empty,
             packet: [0; MAX_PACKET],
         }
+    }
+
+    /// Drops the engine that is in it, in its place.
+    pub fn clear(&mut self) {
+        self.engine = Place::Empty;
     }
 }
 
@@ -124,6 +132,8 @@ pub enum StartError<K, E> {
     Keep(K),
     /// The configuration contradicts itself, or the kept records do not fit it.
     Setup(SetupError),
+    /// The memory holds an engine already, if only of a start that failed: [clear](Memory::clear) it.
+    InUse,
 }
 
 impl<K: core::fmt::Debug, E: core::fmt::Debug> core::fmt::Display for StartError<K, E> {
@@ -133,6 +143,7 @@ impl<K: core::fmt::Debug, E: core::fmt::Debug> core::fmt::Display for StartError
             Self::NotRandom => f.write_str("the source of entropy repeats itself"),
             Self::Keep(error) => write!(f, "the keep cannot be read: {error:?}"),
             Self::Setup(error) => error.fmt(f),
+            Self::InUse => f.write_str("the memory holds an engine already: clear it first"),
         }
     }
 }
@@ -140,12 +151,12 @@ impl<K: core::fmt::Debug, E: core::fmt::Debug> core::fmt::Display for StartError
 impl<K: core::fmt::Debug, E: core::fmt::Debug> core::error::Error for StartError<K, E> {}
 
 impl<'m, S: Storage, K: Keep> Node<'m, S, K> {
-    /// Starts an estate that goes on from what its keep has. What was in `memory` goes.
+    /// Starts an estate that goes on from what its keep has.
     ///
     /// # Errors
     ///
     /// Without fresh entropy, when the keep cannot be read, or when the configuration is wrong: no
-    /// node is better than one that gives its keys away.
+    /// node is better than one that gives its keys away. When there is an engine in `memory` already.
     pub fn start<E: Entropy>(
         memory: &'m mut Memory<S>,
         now: Instant,
@@ -171,6 +182,9 @@ impl<'m, S: Storage, K: Keep, C: Crypto> Node<'m, S, K, C> {
         mut entropy: E,
         suite: impl FnOnce(&[u8; 32]) -> C,
     ) -> Result<Self, StartError<K::Error, E::Error>> {
+        if let Place::Full(_) = memory.engine {
+            return Err(StartError::InUse);
+        }
         let suite = suite(&*fresh(&mut entropy)?);
         let mut failed = None;
         let records = keep

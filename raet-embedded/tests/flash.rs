@@ -7,6 +7,7 @@ mod nor;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use nor::{Nor, PAGE, PowerLost};
 use raet_core::crypto::{PublicKeys, Secrets};
 use raet_core::keep::{EstateRecord, Place, Record, RemoteRecord, RoleRecord, Status};
@@ -203,7 +204,8 @@ fn a_flickering_supply_loses_nothing_either() {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            nor.fail_after((random >> 55) as usize % 100, random);
+            // Sometimes long enough to fill a bank anew, mostly not.
+            nor.fail_after((random >> 55) as usize % 400, random);
             let done = keep(&nor, 4).store(&record);
             nor.power_up();
             let kept = load(&mut keep(&nor, 4));
@@ -222,6 +224,127 @@ fn a_flickering_supply_loses_nothing_either() {
         }
     }
     assert!(cuts > 500, "{cuts} cuts");
+}
+
+/// The driver fails and goes on, with no reset between.
+#[test]
+fn a_flash_that_fails_at_times_is_gone_on_with() {
+    let nor = Nor::new(4);
+    let (mut keep_now, mut stored, mut failures) = (keep(&nor, 4), BTreeMap::new(), 0);
+    for (n, record) in life().iter().cycle().take(800).enumerate() {
+        nor.fail_after(n % 97, n as u64);
+        while keep_now.store(record).is_err() {
+            nor.power_up();
+            failures += 1;
+        }
+        nor.power_up();
+        take(&mut stored, record);
+        assert_eq!(load(&mut keep_now), stored);
+        assert_eq!(load(&mut keep(&nor, 4)), stored);
+    }
+    assert!(failures > 100, "{failures} failures");
+}
+
+/// Whatever bit flips, what is read was stored: all of it, or all but what was stored last.
+#[test]
+fn damage_is_told_unless_a_loss_of_power_looks_like_it() {
+    let records: Vec<Record> = life().into_iter().take(20).collect();
+    let (mut told, mut torn) = (0, 0);
+    for at in 0..2 * PAGE {
+        let nor = Nor::new(4);
+        let (mut keep_now, mut after) = (keep(&nor, 4), vec![BTreeMap::new()]);
+        for record in &records {
+            keep_now.store(record).unwrap();
+            let mut kept = after.last().unwrap().clone();
+            take(&mut kept, record);
+            after.push(kept);
+        }
+        // The second bank is the first that is filled.
+        nor.flip(2 * PAGE + at, (at % 8) as u8);
+        match Flash::new(nor.clone(), 0..(4 * PAGE) as u32) {
+            Err(error) => {
+                assert_eq!(error, FlashError::Damaged);
+                told += 1;
+            }
+            Ok(flash) => {
+                let kept = load(&mut flash.keep("node", &secrets()).unwrap());
+                assert!(after.contains(&kept), "bit flipped at {at}: {kept:?}");
+                torn += usize::from(after.last() != Some(&kept));
+            }
+        }
+    }
+    assert!(told > PAGE && torn > 0, "{told} told, {torn} torn");
+}
+
+#[test]
+fn secrets_that_were_torn_are_drawn_again_and_then_stay() {
+    for cut in 0.. {
+        let nor = Nor::new(4);
+        nor.fail_after(cut, cut as u64 * 7919);
+        let whole = flash(&nor, 4).secrets(Counted(1)).is_ok();
+        nor.power_up();
+        let drawn = flash(&nor, 4).secrets(Counted(2)).unwrap();
+        let again = flash(&nor, 4).secrets(Counted(3)).unwrap();
+        assert_eq!(drawn.sign_seed(), again.sign_seed());
+        assert_eq!(drawn.box_secret(), again.box_secret());
+        if whole {
+            return;
+        }
+    }
+}
+
+/// A flash of large words, read and written only whole.
+struct Coarse(Nor);
+
+impl ErrorType for Coarse {
+    type Error = PowerLost;
+}
+
+impl ReadNorFlash for Coarse {
+    const READ_SIZE: usize = 16;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), PowerLost> {
+        assert!(offset.is_multiple_of(16) && bytes.len().is_multiple_of(16));
+        assert!(bytes.as_ptr().addr().is_multiple_of(16));
+        self.0.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl NorFlash for Coarse {
+    const WRITE_SIZE: usize = 32;
+    const ERASE_SIZE: usize = PAGE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), PowerLost> {
+        self.0.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), PowerLost> {
+        assert!(offset.is_multiple_of(32) && bytes.len().is_multiple_of(32));
+        assert!(bytes.as_ptr().addr().is_multiple_of(32));
+        self.0.write(offset, bytes)
+    }
+}
+
+#[test]
+fn words_may_be_large() {
+    let (nor, mut stored) = (Nor::new(6), BTreeMap::new());
+    let open = || Flash::new(Coarse(nor.clone()), PAGE as u32..(5 * PAGE) as u32).unwrap();
+    open().secrets(Counted(1)).unwrap();
+    for record in life() {
+        let mut keep_now = open().keep::<Sizes>("node", &secrets()).unwrap();
+        keep_now.store(&record).unwrap();
+        take(&mut stored, &record);
+        let kept = keep_now.records().map(Result::unwrap);
+        let kept: BTreeMap<_, _> = kept.map(|record| (record.place(), record)).collect();
+        assert_eq!(kept, stored);
+    }
+    let erased = nor.erased();
+    assert!(erased[1..5].iter().all(|n| *n > 1), "{erased:?}");
+    assert_eq!((erased[0], erased[5]), (0, 0));
 }
 
 #[test]

@@ -55,6 +55,23 @@ fn without_fresh_entropy_no_node_starts() {
     }
 }
 
+#[test]
+fn a_memory_has_one_engine_at_a_time() {
+    let random = [1, 2].map(|n: u8| Some(std::array::from_fn(|i| i as u8 * 7 + n)));
+    let mut memory = Memory::<Sizes>::new();
+    let mut start = |clear| {
+        if clear {
+            memory.clear();
+        }
+        let entropy = Scripted(random.to_vec());
+        let node = Node::start(&mut memory, Instant::ZERO, config(0), Nothing, entropy);
+        node.map(|_| ())
+    };
+    assert!(start(false).is_ok());
+    assert!(matches!(start(false), Err(StartError::InUse)));
+    assert!(start(true).is_ok());
+}
+
 /// A keep that fails as long as it is told to.
 struct Failing {
     fails: Rc<Cell<bool>>,

@@ -152,7 +152,10 @@ impl State {
         let urgent = matches!(record, Record::Estate(_));
         let wait = if urgent { Duration::ZERO } else { GATHER };
         let due = Instant::now() + wait;
-        self.records.insert(record.place(), record);
+        let replaced = self.records.insert(record.place(), record);
+        if let Some(end) = replaced.filter(Record::is_end) {
+            self.stack.handle_stored(self.now, &end); // nothing of it will be stored
+        }
         if self.keep_due.is_none_or(|planned| due < planned) {
             self.keep_due = Some(due);
             self.keep_work.notify_one();

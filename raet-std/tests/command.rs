@@ -312,6 +312,34 @@ fn a_person_accepts_by_typing() {
     assert_eq!(hub.finish().0, 0);
 }
 
+/// Between what a person read and what was typed other keys may come (hardening: H17).
+#[test]
+fn what_is_typed_accepts_no_keys_but_the_ones_shown() {
+    let mut hub = Listener::start(&["--auto", "never", "--timeout", "60"]);
+    let addr = hub.addr.clone();
+    let send = ["send", "sensor", "--to", &addr, "--timeout", "60", "{}"];
+    let mut first = raet()
+        .args(send)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command runs");
+    let shown = hub.until("pending")["keys"].clone();
+    first.kill().expect("it runs");
+    first.wait().expect("it ends");
+    // Each run has other keys.
+    assert_eq!(code(&run(&send)), 1);
+    hub.until("keys_offered");
+    let mut said = BufReader::new(hub.child.stderr.take().expect("it is piped"));
+    let stdin = hub.child.stdin.as_mut().expect("it is piped");
+    stdin.write_all(b"accept sensor\n").expect("it reads");
+    let mut line = String::new();
+    said.read_line(&mut line).expect("text");
+    let shown = shown.as_str().expect("text");
+    assert!(line.contains("nothing is accepted"), "{line}");
+    assert!(line.contains(shown), "{line}");
+}
+
 #[test]
 fn new_keys_are_rejected_and_that_is_said() {
     let mut hub = Listener::start(&[]);

@@ -510,6 +510,105 @@ fn a_folder_of_other_things_is_left_as_it_is() {
     assert_eq!(std::fs::read_dir(&other).expect("there").count(), 2);
 }
 
+/// What is no file at all, such as a folder or a pipe, is set aside like any other that is none of ours.
+#[test]
+fn what_is_no_file_is_set_aside() {
+    let folder = folder();
+    provision(&folder);
+    let remotes = folder.path().join("sensor/remote");
+    std::fs::create_dir(remotes.join("estate.a.json")).expect("room");
+    let made = Command::new("mkfifo")
+        .arg(remotes.join("estate.b.json"))
+        .status();
+    assert!(made.expect("every Unix has it").success());
+    std::fs::write(remotes.join("notes.tmp"), "somebody's").expect("room");
+    let listed = run(&folder, &["key", "list", "--keep", "sensor"]);
+    assert_eq!(code(&listed), 0, "{listed:?}");
+    for name in ["a", "b"] {
+        let said = format!(
+            "raet: sensor/remote/estate.{name}.json cannot be read (it is no file): it is set aside as sensor/remote/estate.{name}.json.damaged-1, the rest is used"
+        );
+        assert!(complaint(&listed).contains(&said), "{listed:?}");
+    }
+    assert!(remotes.join("notes.tmp").exists());
+    let again = run(&folder, &["key", "finger", "--keep", "sensor"]);
+    assert_eq!((code(&again), complaint(&again).as_str()), (0, ""));
+}
+
+/// Root looks after the keep of a service: that can still read all of it.
+#[test]
+fn what_root_writes_belongs_to_whom_the_keep_does() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: what root writes in another user's keep, since this is not root");
+        return;
+    }
+    let folder = folder();
+    provision(&folder);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).expect("room");
+    chown(&hub, Some(4321), Some(1234)).expect("root may");
+    said(&folder, &["key", "gen", "hub", "--keep", "hub"]);
+    let import = ["key", "import", "sensor.pub", "--accept", "--yes"];
+    said(&folder, &[&import[..], &["--keep", "hub"]].concat());
+    let mut folders = vec![hub];
+    let mut files = 0;
+    while let Some(path) = folders.pop() {
+        let found = std::fs::symlink_metadata(&path).expect("there");
+        assert_eq!((found.uid(), found.gid()), (4321, 1234), "{path:?}");
+        files += 1;
+        if found.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder");
+            folders.extend(entries.map(|entry| entry.expect("read").path()));
+        }
+    }
+    assert!(files > 9, "{files}");
+}
+
+/// Strangers choose their names: one that is no pattern can be judged all the same, and one that writes
+/// backwards on a terminal is shown as what it is.
+#[test]
+fn a_name_that_is_no_pattern_is_judged_like_any_other() {
+    let folder = folder();
+    provision(&folder);
+    for name in ["[", "a\u{202e}b"] {
+        let keep = ["--keep", "device", "--bind", "127.0.0.1:0"];
+        said(&folder, &[&["key", "gen", name], &keep[..]].concat());
+        let public = ["key", "export", "--keep", "device", "--out", "device.pub"];
+        said(&folder, &public);
+        said(
+            &folder,
+            &["key", "import", "device.pub", "--keep", "sensor"],
+        );
+        let judge = ["key", "accept", name, "--yes", "--keep", "sensor"];
+        let done = said(&folder, &judge);
+        assert!(done.starts_with("accepted "), "{done}");
+        assert!(!done.contains('\u{202e}'), "{done:?}");
+        let listen = ["listen", name, "--keep", "device", "--timeout", "0.1"];
+        let listening = said(&folder, &listen);
+        let shown = name.escape_default().to_string();
+        assert!(listening.contains(&format!("as {shown} (")), "{listening}");
+        std::fs::remove_file(folder.path().join("device.pub")).expect("there");
+        std::fs::remove_dir_all(folder.path().join("device")).expect("there");
+    }
+}
+
+/// The keep says where the estate is, so another port is no way out.
+#[test]
+fn an_address_that_another_has_is_told_with_whose_it_is() {
+    let folder = folder();
+    let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    let addr = other.local_addr().expect("bound").to_string();
+    let keep = ["--keep", "hub", "--bind", &addr];
+    said(&folder, &[&["key", "gen", "hub"], &keep[..]].concat());
+    let refused = run(&folder, &["listen", "hub", "--keep", "hub"]);
+    assert_eq!(code(&refused), 1);
+    let expected = format!(
+        "raet: {addr}, which is the address of the estate in hub, is in use by another program: stop that one\n"
+    );
+    assert_eq!(complaint(&refused), expected);
+}
+
 /// A terminal with somebody at it, who has typed `answer`.
 fn terminal(answer: &str) -> (File, File) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");

@@ -2,19 +2,19 @@
 
 use core::hash::{Hash, Hasher};
 
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Instant, Span};
 
 /// A token bucket: so many at once, then one in each interval.
 #[derive(Clone)]
 pub(crate) struct Bucket {
     full: u32,
     tokens: u32,
-    interval: Duration,
+    interval: Span,
     filled: Instant,
 }
 
 impl Bucket {
-    pub(crate) const fn new(full: u32, interval: Duration) -> Self {
+    pub(crate) const fn new(full: u32, interval: Span) -> Self {
         Self {
             full,
             tokens: full,
@@ -25,15 +25,15 @@ impl Bucket {
 
     /// Whether one is left now.
     pub(crate) fn has(&mut self, now: Instant) -> bool {
-        let interval = micros(self.interval).max(1);
-        let passed = micros(now.since(self.filled)) / interval;
+        let interval = self.interval.as_micros().max(1);
+        // An hour is as good as for ever: it fills any.
+        let passed = Span::from_micros(now.micros_since(self.filled)).as_micros() / interval;
         if passed > 0 {
-            let more = u32::try_from(passed).unwrap_or(u32::MAX);
-            self.tokens = self.tokens.saturating_add(more).min(self.full);
+            self.tokens = self.tokens.saturating_add(passed).min(self.full);
             self.filled = if self.tokens == self.full {
                 now
             } else {
-                self.filled + Duration::from_micros(interval.saturating_mul(passed))
+                self.filled.later((interval * passed).into())
             };
         }
         self.tokens > 0

@@ -42,6 +42,9 @@ where
             records: self.records.clone(),
             unproven: self.unproven.clone(),
             births: self.births,
+            former_name: self.former_name.clone(),
+            kept_remotes: self.kept_remotes,
+            kept_roles: self.kept_roles,
             roles: self.roles.clone(),
             role_by_name: self.role_by_name.clone(),
             role_records: self.role_records.clone(),
@@ -104,6 +107,9 @@ where
             records,
             unproven,
             births,
+            former_name,
+            kept_remotes,
+            kept_roles,
             roles,
             role_by_name: _,
             role_records,
@@ -136,6 +142,7 @@ where
         (due_remotes, due_out, due_in).hash(state);
         (ready, news, records, unproven).hash(state);
         (role_records, role_news).hash(state);
+        (former_name, kept_remotes, kept_roles).hash(state);
         (ended, arrived, reply_queue).hash(state);
         (first_session, sessions_stored, sessions_asked).hash(state);
         estate_unrecorded.hash(state);

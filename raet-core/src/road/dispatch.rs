@@ -10,6 +10,7 @@
 
 use core::net::SocketAddr;
 
+use super::answered::Allows;
 use super::claim::{Checked, Claim, Proof};
 use super::path::plain;
 use super::remote::Target;
@@ -27,9 +28,9 @@ use crate::wire::{CoatKind, Flags, FootKind, Frame, Head, PacketKind, SIGNATURE,
 /// What a packet is for, from its head alone.
 #[derive(Clone, Copy)]
 enum Route {
-    Hello,
-    HelloAgain,
-    Allowent,
+    Hello(Allows),
+    HelloAgain(Allows),
+    Allowent(Allows),
     Allower,
     AckAgain,
     Alivent {
@@ -215,8 +216,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let head = &frame.head;
         let body = data.get(frame.coat()).unwrap_or(&[]);
         match route {
-            Route::Hello | Route::HelloAgain => self.on_hello(now, slot, target, head, body),
-            Route::Allowent => self.on_allowent(now, slot, head, body),
+            Route::Hello(answered) | Route::HelloAgain(answered) => {
+                self.on_hello(now, slot, target, head, body, answered)
+            }
+            Route::Allowent(_) => self.on_allowent(now, slot, head, body),
             Route::Allower => self.on_allower(now, slot, head, body),
             Route::AckAgain => self.on_ack_again(slot, head),
             Route::Alivent { fresh } => self.on_alivent(now, slot, head, fresh),
@@ -312,25 +315,26 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     fn route_to_allowent(&self, slot: u32, target: Target, head: &Head) -> Result<Route, Reason> {
+        let answered = Allows::TOKEN.ok_or(Reason::Unexpected)?;
         let (ti, si) = (head.transaction_id, head.session);
         let open = self.handshake(slot).filter(|open| !open.is_allower());
         let same = open.is_some_and(|open| (open.ti, open.si) == (ti, si));
         if head.packet != PacketKind::Hello {
             return if same {
-                Ok(Route::Allowent)
+                Ok(Route::Allowent(answered))
             } else {
                 Err(Reason::NoTransaction)
             };
         }
         if same {
-            return Ok(Route::HelloAgain);
+            return Ok(Route::HelloAgain(answered));
         }
         let Some(remote) = self.remotes.at(slot) else {
             return Err(Reason::Stranger);
         };
         // A peer that joined as a stranger begins its sessions anew (road-wire: si).
         if target == Target::Candidate && remote.candidate.is_some_and(|c| c.vacuous) {
-            return Ok(Route::Hello);
+            return Ok(Route::Hello(answered));
         }
         if let Some((last_si, last_ti)) = remote.last_hello
             && (si == last_si && at_or_after(last_ti, ti)
@@ -339,13 +343,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Err(Reason::Replayed); // H2: acted on once
         }
         if remote.rsid == 0 || remote.rsid != si && at_or_after(si, remote.rsid) {
-            return Ok(Route::Hello);
+            return Ok(Route::Hello(answered));
         }
         if si != remote.rsid {
             return Err(Reason::StaleSession);
         }
         match remote.window.look(ti) {
-            Look::New | Look::Ahead => Ok(Route::Hello),
+            Look::New | Look::Ahead => Ok(Route::Hello(answered)),
             _ => Err(Reason::Replayed),
         }
     }
@@ -409,9 +413,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 self.settle(slot);
             }
             return verdict;
-        }
-        if !cfg!(feature = "joinent") {
-            return self.stats.drop(Reason::Unexpected);
         }
         self.on_joinent(now, from, head, body)
     }

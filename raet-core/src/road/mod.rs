@@ -10,6 +10,8 @@
 //! | `presence` | deadlines; who is asked for a sign of life, who is reached again and when |
 //! | `remotes`, `remote` | the table of remotes; what is known of one |
 //! | `roles` | keys of roles and what was decided about them |
+//! | `answered` | which transactions of others this build answers |
+//! | `bits` | sets of small numbers |
 //! | `session`, `path` | replay window, ids; address and round trip |
 //! | `copy` | a copy of an engine and what tells two apart, for a search of what can happen |
 //! | `reply` | short answers that wait for the socket |
@@ -31,6 +33,8 @@
 //!     │ ◀─ done ──────────────────────────────── │  when the application took it
 //! ```
 
+mod answered;
+mod bits;
 mod bucket;
 mod claim;
 mod copy;

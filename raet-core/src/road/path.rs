@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::Pace;
-use crate::time::{Duration, micros};
+use crate::time::{Duration, Span};
 
 /// An address as the engine compares and keeps it: v4-mapped ones unwrapped (H11), no flow label.
 pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
@@ -48,10 +48,8 @@ pub(crate) struct RoundTrip {
 }
 
 impl RoundTrip {
-    pub(crate) fn sample(&mut self, trip: Duration) {
-        let trip = u32::try_from(micros(trip))
-            .unwrap_or(u32::MAX)
-            .clamp(1, 60_000_000);
+    pub(crate) fn sample(&mut self, trip: Span) {
+        let trip = trip.as_micros().clamp(1, 60_000_000);
         if self.smoothed == 0 {
             *self = Self {
                 smoothed: trip,
@@ -68,11 +66,9 @@ impl RoundTrip {
     }
 
     /// How long to wait for an answer before asking again, between the limits of `pace`.
-    pub(crate) fn patience(self, pace: &Pace) -> Duration {
+    pub(crate) fn patience(self, pace: &Pace) -> Span {
         let wait = u64::from(self.smoothed) + 4 * u64::from(self.variation);
-        Duration::from_micros(wait)
-            .max(pace.redo_min)
-            .min(pace.redo_max)
+        pace.bound(Span::from_micros(wait))
     }
 }
 
@@ -99,10 +95,10 @@ mod tests {
             smoothed: 0,
             variation: 0,
         };
-        assert_eq!(trip.patience(&pace), pace.redo_min);
-        trip.sample(Duration::from_millis(100));
-        assert_eq!(trip.patience(&pace), Duration::from_millis(300));
-        trip.sample(Duration::from_secs(30));
-        assert_eq!(trip.patience(&pace), pace.redo_max);
+        assert!(trip.patience(&pace) == Span::new(pace.redo_min));
+        trip.sample(Span::from_micros(100_000));
+        assert!(trip.patience(&pace) == Span::from_micros(300_000));
+        trip.sample(Span::from_micros(30_000_000));
+        assert!(trip.patience(&pace) == Span::new(pace.redo_max));
     }
 }

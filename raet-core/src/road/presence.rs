@@ -4,12 +4,11 @@
 use super::UNPROVEN;
 use super::remote::Remote;
 use super::stack::RoadStack;
-use super::transaction::clock::Span;
 use crate::config::Presence;
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::storage::Storage;
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Instant, Span, micros};
 use crate::wire::Head;
 
 /// The next moment at which the engine wants [`handle_timeout`](RoadStack::handle_timeout).
@@ -37,22 +36,31 @@ const BATCH: usize = 64;
 
 /// How long messages may go unanswered before their peer is asked for a sign of life, presence or
 /// not: it may have lost us, and says so to nothing else (H10).
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Span = Span::from_micros(10_000_000);
+
+/// How soon an attempt is made again for which something here was not ready.
+const SOON: Span = Span::from_micros(20_000);
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The next deadline; `None`: only a datagram or a command can make something happen.
     pub fn poll_timeout(&self) -> Option<Timeout> {
-        let remote = self.due_remotes.next().map(|(at, _)| (at, Why::Remote));
-        let out = self.due_out.next().map(|(at, _)| (at, Why::MessageOut));
-        let arriving = self.due_in.next().map(|(at, _)| (at, Why::MessageIn));
-        [remote, out, arriving]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
-            .map(|(at, why)| Timeout {
-                at: at.max(self.now),
-                why,
-            })
+        let mut first = (Instant::NEVER, Why::Remote);
+        for (next, why) in [
+            (self.due_remotes.next(), Why::Remote),
+            (self.due_out.next(), Why::MessageOut),
+            (self.due_in.next(), Why::MessageIn),
+        ] {
+            if let Some((at, _)) = next
+                && at < first.0
+            {
+                first = (at, why);
+            }
+        }
+        let (at, why) = first;
+        (at != Instant::NEVER).then(|| Timeout {
+            at: at.max(self.now),
+            why,
+        })
     }
 
     /// Does what is due by now; nothing if nothing is.
@@ -117,7 +125,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && main
             && !interim.is_zero()
             && !remote.life.reaped
-            && now.since(remote.life.heard) >= interim
+            && now.micros_since(remote.life.heard) >= micros(interim)
         {
             remote.life.reaped = true;
             self.tell(slot, RemoteEvent::Reaped);
@@ -175,7 +183,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.life.next = if remote.busy() || !wants {
             Instant::NEVER
         } else if !remote.ready() || remote.life.failures > 0 {
-            now + remote.life.interval.get()
+            now + remote.life.interval
         } else if !remote.nacked.is_empty() {
             now
         } else if let Some(Presence { period, .. }) = presence
@@ -190,7 +198,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 0
             };
             let wait = period.saturating_add(extra).saturating_sub(early);
-            (remote.life.heard + Duration::from_micros(wait)).max(now)
+            remote.life.heard.later(wait).max(now)
         } else if remote.open.is_empty() {
             Instant::NEVER
         } else {
@@ -204,7 +212,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(remote) = self.remotes.at_mut(slot) {
             let life = &mut remote.life;
             life.failures = life.failures.saturating_add(1);
-            life.interval = life.interval.doubled(&pace);
+            life.interval = pace.doubled(life.interval);
         }
         self.plan(now, slot);
     }
@@ -212,7 +220,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Something here was not ready: the attempt is made again shortly, and counts for nothing.
     pub(crate) fn retry_soon(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.life.next = now + Duration::from_millis(20);
+            remote.life.next = now + SOON;
             remote.life.owed = true;
         }
     }

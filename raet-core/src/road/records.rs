@@ -80,6 +80,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.told = true;
             remote.recorded = true;
         }
+        self.kept_remotes += 1;
         if kept.proven {
             self.set_proven(slot);
         }
@@ -103,57 +104,87 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         near.is_some()
     }
 
-    /// A keep has stored this record: what waited for it goes on.
+    /// A keep has stored this record: what waited for it goes on. To be told of each one that was handed
+    /// out; an end that a newer record of its place replaces before it is stored counts as stored.
     pub fn handle_stored(&mut self, now: Instant, record: &Record) {
         self.clock(now);
-        if let Record::Estate(EstateRecord { sessions }) = record
-            && at_or_after(*sessions, self.sessions_stored)
-        {
-            self.sessions_stored = *sessions;
+        match record {
+            Record::Estate(EstateRecord { sessions }) => {
+                if at_or_after(*sessions, self.sessions_stored) {
+                    self.sessions_stored = *sessions;
+                }
+            }
+            Record::Forgotten(_) => self.kept_remotes = self.kept_remotes.saturating_sub(1),
+            Record::ForgottenRole(_) => self.kept_roles = self.kept_roles.saturating_sub(1),
+            Record::Remote(_) | Record::Role(_) => {}
         }
     }
 
-    /// The next record to keep; see [`handle_stored`](Self::handle_stored).
+    /// The next record to keep; see [`handle_stored`](Self::handle_stored). What is new waits until the
+    /// keep has a place for it, which takes the end of another: however many of them are stored, and in
+    /// whatever order, a keep never has to hold more remotes or roles than the limits say.
     pub fn poll_record(&mut self) -> Option<Record> {
         if core::mem::take(&mut self.estate_unrecorded) {
             return Some(Record::Estate(EstateRecord {
                 sessions: self.sessions_asked,
             }));
         }
-        if let Some(slot) = self.poll_role_record() {
-            return Some(slot);
+        if let Some(name) = self.former_name.take() {
+            return Some(Record::Forgotten(name));
         }
-        let slot = self.remotes.pop_front(&mut self.records)?;
+        let gone = self.records.head().and_then(|slot| self.remotes.at(slot));
+        if let Some(remote) = gone.filter(|r| r.gone) {
+            let end = Record::Forgotten(remote.name.clone());
+            if let Some(slot) = self.remotes.pop_front(&mut self.records) {
+                self.release(slot);
+            }
+            return Some(end);
+        }
+        if let Some(slot) = self.role_records.head() {
+            return self.poll_role_record(slot);
+        }
+        let slot = self.records.head()?;
         let covered = self.sessions_asked;
         let role = self.role_name(slot);
+        let room = self.kept_remotes < self.limits.remotes;
         let remote = self.remotes.at_mut(slot)?;
+        if !remote.recorded {
+            if !room {
+                return None;
+            }
+            self.kept_remotes += 1;
+        }
         remote.unrecorded = false;
-        let record = if remote.gone {
-            Record::Forgotten(remote.name.clone())
-        } else {
-            remote.recorded_sid = covered;
-            remote.recorded = true;
-            Record::Remote(RemoteRecord {
-                name: remote.name.clone(),
-                near: remote.near,
-                far: remote.far,
-                address: remote.path.address,
-                main: remote.main,
-                kind: remote.kind,
-                role,
-                joined: remote.joined,
-                proven: remote.proven,
-                session: covered,
-            })
+        remote.recorded_sid = covered;
+        remote.recorded = true;
+        let record = RemoteRecord {
+            name: remote.name.clone(),
+            near: remote.near,
+            far: remote.far,
+            address: remote.path.address,
+            main: remote.main,
+            kind: remote.kind,
+            role,
+            joined: remote.joined,
+            proven: remote.proven,
+            session: covered,
         };
-        self.release(slot);
-        Some(record)
+        self.remotes.unlink(&mut self.records, slot);
+        Some(Record::Remote(record))
     }
 
-    fn poll_role_record(&mut self) -> Option<Record> {
-        let slot = self.roles.pop_front(&mut self.role_records)?;
+    fn poll_role_record(&mut self, slot: u32) -> Option<Record> {
+        let room = self.kept_roles < self.limits.roles;
         let role = self.roles.at_mut(slot)?;
+        if !role.recorded {
+            if !room {
+                return None;
+            }
+            self.kept_roles += 1;
+        }
         role.recorded = true;
+        self.roles.unlink(&mut self.role_records, slot);
+        let role = self.roles.at(slot)?;
         if role.gone {
             let role = self.roles.remove(self.roles.handle_of(slot)?)?;
             return Some(Record::ForgottenRole(role.name));

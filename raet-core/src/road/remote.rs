@@ -6,13 +6,12 @@ use core::num::NonZeroU32;
 use super::path::Path;
 use super::session::{Names, Session, Window};
 use super::transaction::alive::Aliver;
-use super::transaction::clock::Span;
 use super::transaction::join::Join;
 use super::{ANSWERS, ARRIVALS, MESSAGES, SENDABLE};
 use crate::crypto::Crypto;
 use crate::event::{AllowFailure, JoinFailure, RemoteEvent};
 use crate::storage::List;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::Name;
 
 /// A remote: everything that one estate knows of another.
@@ -158,6 +157,7 @@ pub(crate) enum Target {
 }
 
 impl<C: Crypto> Remote<C> {
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn new(birth: u64, near: u32, address: SocketAddr, sid: u32, now: Instant) -> Self {
         Self {
             birth,
@@ -263,6 +263,7 @@ impl<C: Crypto> Remote<C> {
     }
 
     /// Address and far uid that a handshake with this target uses.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn way(&self, target: Target) -> (SocketAddr, u32) {
         match (target, &self.candidate) {
             (Target::Candidate, Some(c)) => (c.address, c.far),

@@ -150,25 +150,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         );
     }
 
-    /// Gives a remote another name. The record of the old one goes, for which a slot is needed until
-    /// that is polled: false, and nothing changes, if there is none.
+    /// Gives a remote another name. The record of the old one goes: false, and nothing changes, while
+    /// the host has not polled that of another.
     pub(crate) fn rename(&mut self, slot: u32, name: &Name) -> bool {
-        let Some(remote) = self.remotes.at_mut(slot) else {
-            return false;
-        };
-        if remote.recorded && remote.name != *name {
-            self.births += 1;
-            let address = remote.path.address;
-            let mut old = Remote::new(self.births, 0, address, remote.sid, self.now);
-            old.name = remote.name.clone();
-            old.gone = true;
-            let Some(old) = self.remotes.insert(old) else {
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.recorded
+            && remote.name != *name
+        {
+            if self.former_name.is_some() {
                 return false;
-            };
-            self.record(old.slot());
-            if let Some(remote) = self.remotes.at_mut(slot) {
-                remote.recorded = false;
             }
+            self.former_name = Some(remote.name.clone());
+            remote.recorded = false;
         }
         self.set_name(slot, name);
         true
@@ -271,10 +264,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         } else {
             self.remotes.unlink(&mut self.news, slot);
         }
-        if known && self.remotes.at(slot).is_some_and(|r| r.recorded) {
-            self.record(slot);
-        } else {
-            self.remotes.unlink(&mut self.records, slot);
+        self.remotes.unlink(&mut self.records, slot);
+        if self.remotes.at(slot).is_some_and(|r| r.recorded) {
+            self.remotes.push_front(&mut self.records, slot);
         }
         self.release(slot);
     }

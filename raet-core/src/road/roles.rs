@@ -39,6 +39,7 @@ impl<C: Crypto> Role<C> {
         self.key.as_ref().map_or([0; 32], C::verify_key_bytes)
     }
 
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn keys(&self) -> PublicKeys {
         PublicKeys {
             verify: self.verify(),
@@ -212,6 +213,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         role.public = kept.keys.public;
         role.key = Some(key);
         role.recorded = true;
+        self.kept_roles += 1;
         Ok(())
     }
 
@@ -338,11 +340,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             let recorded = role.recorded;
             self.role_by_name.remove(hash, slot);
             self.roles.unlink(&mut self.role_news, slot);
+            self.roles.unlink(&mut self.role_records, slot);
             if recorded {
-                self.record_role(slot);
+                self.roles.push_front(&mut self.role_records, slot);
                 return;
             }
-            self.roles.unlink(&mut self.role_records, slot);
             self.roles.clear(slot);
         }
     }

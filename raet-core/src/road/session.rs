@@ -1,7 +1,8 @@
 //! What two remotes share between one allow and the next: the key of their coats, and the memory of
 //! which transactions and messages of the peer were acted on (hardening: H2, H5).
 
-use crate::time::{Duration, Instant, micros};
+use super::bits::{has_bit, set_bit};
+use crate::time::{Instant, Span};
 
 /// `a` is not older than `b` in the circle of 32-bit ids (road-wire: si).
 pub(crate) const fn at_or_after(a: u32, b: u32) -> bool {
@@ -33,14 +34,14 @@ pub(crate) struct Session<K> {
 pub(crate) const WINDOW: u32 = 512;
 /// How far a sender of ours lets its oldest open message fall behind its newest one.
 pub(crate) const SPAN: u32 = WINDOW / 2;
-const WORDS: usize = (WINDOW / 64) as usize;
+const BYTES: usize = (WINDOW / 8) as usize;
 /// How many ids before the first one seen are still taken, since packets overtake each other.
 const MARGIN: u32 = WINDOW / 4;
 /// An unseen id is given up after this long without it in which the peer was heard (H5).
 const SILENCE_MS: u32 = 30_000;
 /// Time between two packets that counts as hearing the peer, at most: above the longest interval
 /// at which an open message is sent again.
-const HEARING: Duration = Duration::from_secs(1);
+const HEARING_MS: u32 = 1000;
 
 /// What is known of a transaction id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,8 +83,8 @@ pub(crate) struct Window {
     mark: u32,
     heard_ms: u32,
     heard_at: Instant,
-    low: [u64; WORDS],
-    high: [u64; WORDS],
+    low: [u8; BYTES],
+    high: [u8; BYTES],
 }
 
 impl Window {
@@ -98,8 +99,8 @@ impl Window {
             mark: 0,
             heard_ms: 0,
             heard_at: Instant::ZERO,
-            low: [0; WORDS],
-            high: [0; WORDS],
+            low: [0; BYTES],
+            high: [0; BYTES],
         }
     }
 
@@ -144,9 +145,9 @@ impl Window {
         if at_or_after(ti, self.newest) {
             self.newest = ti;
         }
-        let since = now.since(self.heard_at).min(HEARING);
+        let since = Span::from_micros(now.micros_since(self.heard_at)).as_micros() / 1000;
         self.heard_at = now;
-        self.heard_ms = self.heard_ms.saturating_add((micros(since) / 1000) as u32);
+        self.heard_ms = self.heard_ms.saturating_add(since.min(HEARING_MS));
         if self.heard_ms >= SILENCE_MS {
             self.heard_ms = 0;
             self.settled = self.mark;
@@ -182,17 +183,13 @@ impl Window {
             }
             self.move_to(target);
         }
-        let (word, bit) = place(ti);
-        if let (Some(l), Some(h)) = (self.low.get_mut(word), self.high.get_mut(word)) {
-            *l = *l & !bit | if low { bit } else { 0 };
-            *h = *h & !bit | if high { bit } else { 0 };
-        }
+        set_bit(&mut self.low, ti % WINDOW, low);
+        set_bit(&mut self.high, ti % WINDOW, high);
     }
 
     fn bits(&self, ti: u32) -> Look {
-        let (word, bit) = place(ti);
-        let is = |bits: &[u64; WORDS]| bits.get(word).is_some_and(|w| w & bit != 0);
-        match (is(&self.low), is(&self.high)) {
+        let place = ti % WINDOW;
+        match (has_bit(&self.low, place), has_bit(&self.high, place)) {
             (false, false) => Look::New,
             (true, false) => Look::Open,
             (false, true) => Look::Done,
@@ -228,11 +225,8 @@ impl Window {
             if self.bits(ti) != Look::Done {
                 self.sure = ti.wrapping_add(1);
             }
-            let (word, bit) = place(ti);
-            if let (Some(l), Some(h)) = (self.low.get_mut(word), self.high.get_mut(word)) {
-                *l &= !bit;
-                *h &= !bit;
-            }
+            set_bit(&mut self.low, ti % WINDOW, false);
+            set_bit(&mut self.high, ti % WINDOW, false);
         }
         if distance > WINDOW {
             self.sure = target;
@@ -242,11 +236,6 @@ impl Window {
             self.sure = target.wrapping_sub(1 << 30); // the circle is finite
         }
     }
-}
-
-const fn place(ti: u32) -> (usize, u64) {
-    let index = ti % WINDOW;
-    ((index / 64) as usize, 1 << (index % 64))
 }
 
 /// A message's own name: its sender's life, and its number in it.
@@ -261,7 +250,7 @@ pub(crate) type MessageName = ([u8; 16], u64);
 pub(crate) struct Names {
     life: [u8; 16],
     base: u64,
-    done: [u64; WORDS],
+    done: [u8; BYTES],
 }
 
 impl Names {
@@ -269,7 +258,7 @@ impl Names {
         Self {
             life: [0; 16],
             base: 0,
-            done: [0; WORDS],
+            done: [0; BYTES],
         }
     }
 
@@ -277,11 +266,7 @@ impl Names {
     pub(crate) fn has(&self, life: &[u8; 16], number: u64) -> bool {
         self.life == *life
             && (number < self.base
-                || number - self.base < u64::from(WINDOW)
-                    && self
-                        .done
-                        .get(word_of(number))
-                        .is_some_and(|w| w & bit_of(number) != 0))
+                || number - self.base < u64::from(WINDOW) && has_bit(&self.done, place(number)))
     }
 
     /// It is delivered now.
@@ -291,7 +276,7 @@ impl Names {
             *self = Self {
                 life: *life,
                 base,
-                done: [0; WORDS],
+                done: [0; BYTES],
             };
         }
         if number < self.base {
@@ -301,25 +286,17 @@ impl Names {
         if number >= end {
             let moved = number - end + 1;
             for step in 0..moved.min(u64::from(WINDOW)) {
-                let passed = self.base + step;
-                if let Some(w) = self.done.get_mut(word_of(passed)) {
-                    *w &= !bit_of(passed);
-                }
+                set_bit(&mut self.done, place(self.base + step), false);
             }
             self.base += moved;
         }
-        if let Some(w) = self.done.get_mut(word_of(number)) {
-            *w |= bit_of(number);
-        }
+        set_bit(&mut self.done, place(number), true);
     }
 }
 
-const fn word_of(number: u64) -> usize {
-    (number % WINDOW as u64 / 64) as usize
-}
-
-const fn bit_of(number: u64) -> u64 {
-    1 << (number % 64)
+/// The place of a message's number in the window.
+const fn place(number: u64) -> u32 {
+    number as u32 % WINDOW // which divides 2³²
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::keep::Record;
 use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyHash, List, Slot, Storage, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Span};
 use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
@@ -62,12 +62,19 @@ pub struct RoadStack<S: Storage, C: Crypto> {
     pub(crate) ready: List<READY>,
     /// Remotes with something to tell the host.
     pub(crate) news: List<NEWS>,
-    /// Remotes whose record is to be written.
+    /// Remotes whose record is to be written, those that are gone first.
     pub(crate) records: List<RECORDS>,
     /// Remotes that never proved their keys and that the host did not ask for, oldest first: who
     /// goes where there is no room.
     pub(crate) unproven: List<UNPROVEN>,
     pub(crate) births: u64,
+    /// The name that a remote had before: the end of its record is to be handed out.
+    pub(crate) former_name: Option<Name>,
+    /// Places that remotes have in the keep: taken when a record is handed out, free again when the
+    /// end of it is stored.
+    pub(crate) kept_remotes: usize,
+    /// And roles.
+    pub(crate) kept_roles: usize,
 
     pub(crate) roles: Roles<S, C>,
     pub(crate) role_by_name: S::Index,
@@ -204,6 +211,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             records: List::new(),
             unproven: List::new(),
             births: 0,
+            former_name: None,
+            kept_remotes: 0,
+            kept_roles: 0,
             roles: Table::with_limit(limits.roles).map_err(full)?,
             role_by_name: S::Index::with_limit(limits.roles).map_err(full)?,
             role_records: List::new(),
@@ -227,8 +237,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             sessions_stored: 0,
             sessions_asked: 0,
             estate_unrecorded: true,
-            forgeries: Bucket::new(256, Duration::from_millis(4)),
-            strangers: Bucket::new(32, Duration::from_millis(50)),
+            forgeries: Bucket::new(256, Span::from_micros(4_000)),
+            strangers: Bucket::new(32, Span::from_micros(50_000)),
             config,
             limits,
             suite,
@@ -474,6 +484,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     // ---- shared by all rooms ---------------------------------------------------------------
 
     /// Takes in a moment. One that goes back counts as the last.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn clock(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
@@ -518,14 +529,14 @@ fn check_config(config: &Config) -> Result<(), SetupError> {
     }
     let t = &config.timers;
     let paces = [
-        t.joiner,
-        t.joinent,
-        t.allower,
-        t.allowent,
-        t.aliver,
-        t.messenger,
-        t.messengent,
-        t.retry,
+        &t.joiner,
+        &t.joinent,
+        &t.allower,
+        &t.allowent,
+        &t.aliver,
+        &t.messenger,
+        &t.messengent,
+        &t.retry,
     ];
     if config.window < 2
         || paces

@@ -9,11 +9,12 @@ use super::{BodyError, NoSpace};
 /// The plain part of a hello, which is also what its box holds: 64 times the digit 0.
 pub const HELLO_PLAIN: [u8; 64] = [b'0'; 64];
 
-/// Cuts an array off the front; the caller has checked the length of the whole.
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], BodyError> {
-    let (part, after) = rest.split_first_chunk().ok_or(BodyError::WrongLength)?;
-    *rest = after;
-    Ok(*part)
+/// Moves the front of `rest` into a part; the caller has checked the length of the whole.
+fn fill(part: &mut [u8], rest: &mut &[u8]) {
+    if let Some((front, after)) = rest.split_at_checked(part.len()) {
+        part.copy_from_slice(front);
+        *rest = after;
+    }
 }
 
 /// Declares a layout of consecutive parts, with parse and emit.
@@ -35,9 +36,13 @@ macro_rules! layout {
             ///
             /// [`BodyError::WrongLength`] unless there are exactly [`Self::LEN`] of them.
             pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
+                if bytes.len() != Self::LEN {
+                    return Err(BodyError::WrongLength);
+                }
                 let mut rest = bytes;
-                let parts = Self { $($part: take(&mut rest)?,)* };
-                if rest.is_empty() { Ok(parts) } else { Err(BodyError::WrongLength) }
+                let mut parts = Self { $($part: [0; $len],)* };
+                $(fill(&mut parts.$part, &mut rest);)*
+                Ok(parts)
             }
 
             /// Writes the [`Self::LEN`] bytes and returns their number.
@@ -83,20 +88,21 @@ impl Hello {
     /// [`BodyError::WrongLength`] unless there are exactly 200, [`BodyError::WrongFiller`] unless they
     /// begin with [`HELLO_PLAIN`].
     pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
-        let mut rest = bytes;
-        let plain: [u8; 64] = take(&mut rest)?;
-        let hello = Self {
-            short: take(&mut rest)?,
-            boxed: take(&mut rest)?,
-            nonce: take(&mut rest)?,
-        };
-        if !rest.is_empty() {
-            Err(BodyError::WrongLength)
-        } else if plain == HELLO_PLAIN {
-            Ok(hello)
-        } else {
-            Err(BodyError::WrongFiller)
+        if bytes.len() != Self::LEN {
+            return Err(BodyError::WrongLength);
         }
+        let mut rest = bytes
+            .strip_prefix(&HELLO_PLAIN)
+            .ok_or(BodyError::WrongFiller)?;
+        let mut hello = Self {
+            short: [0; 32],
+            boxed: [0; 80],
+            nonce: [0; 24],
+        };
+        fill(&mut hello.short, &mut rest);
+        fill(&mut hello.boxed, &mut rest);
+        fill(&mut hello.nonce, &mut rest);
+        Ok(hello)
     }
 
     /// Writes the 200 bytes and returns their number.
@@ -161,18 +167,21 @@ impl CookieInner {
     ///
     /// [`BodyError::WrongLength`] unless there are exactly 64.
     pub fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
-        let mut rest = bytes;
-        let inner = Self {
-            short: take(&mut rest)?,
-            near: u32::from_be_bytes(take(&mut rest)?),
-            far: u32::from_be_bytes(take(&mut rest)?),
-            cookie: take(&mut rest)?,
-        };
-        if rest.is_empty() {
-            Ok(inner)
-        } else {
-            Err(BodyError::WrongLength)
+        if bytes.len() != Self::LEN {
+            return Err(BodyError::WrongLength);
         }
+        let mut rest = bytes;
+        let (mut short, mut near, mut far, mut cookie) = ([0; 32], [0; 4], [0; 4], [0; 24]);
+        fill(&mut short, &mut rest);
+        fill(&mut near, &mut rest);
+        fill(&mut far, &mut rest);
+        fill(&mut cookie, &mut rest);
+        Ok(Self {
+            short,
+            near: u32::from_be_bytes(near),
+            far: u32::from_be_bytes(far),
+            cookie,
+        })
     }
 
     /// Writes the 64 bytes and returns their number.

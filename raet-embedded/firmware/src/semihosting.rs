@@ -96,17 +96,16 @@ pub fn exit(status: u32) -> ! {
     }
 }
 
-/// The `arg=` values of QEMU's `-semihosting-config`, with blanks between them; empty if they do not fit.
-pub fn arguments(room: &mut [u8]) -> &str {
+/// The `arg=` values of QEMU's `-semihosting-config`, each with a zero at its end; none if they do not fit.
+pub fn arguments(room: &mut [u8]) -> impl Iterator<Item = &[u8]> {
     let mut block = [room.as_mut_ptr() as u32, room.len() as u32];
-    if call(GET_CMDLINE, block.as_mut_ptr()) != 0 {
-        return "";
+    let refused = call(GET_CMDLINE, block.as_mut_ptr()) != 0;
+    let text = if refused { &mut [] } else { room };
+    // Between them are blanks, and a zero behind them.
+    for blank in text.iter_mut().filter(|byte| **byte == b' ') {
+        *blank = 0;
     }
-    let len = block[1] as usize;
-    let text = room.get(..len).unwrap_or_default();
-    core::str::from_utf8(text)
-        .unwrap_or_default()
-        .trim_end_matches('\0')
+    text.split_inclusive(|byte| *byte == 0)
 }
 
 /// A file of the host.

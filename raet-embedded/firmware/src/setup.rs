@@ -64,14 +64,11 @@ pub fn begin(
     (node, app)
 }
 
-fn understand(arguments: &str) -> Option<Setup> {
-    let mut words = arguments.split(' ');
-    let port = words.next()?.parse().ok()?;
-    let name = name(words.next()?).ok()?;
-    let mut path = [0; 128];
-    let word = words.next()?.as_bytes();
-    path.get_mut(..word.len())?.copy_from_slice(word);
-    let path = CStr::from_bytes_until_nul(&path).ok()?;
+fn understand<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Setup> {
+    let mut word = || CStr::from_bytes_with_nul(words.next()?).ok();
+    let port = word()?.to_str().ok()?.parse().ok()?;
+    let name = name(word()?.to_str().ok()?).ok()?;
+    let path = word()?;
     let Ok(mut flash) = Chip::open(path)
         .map_err(|_| ())
         .and_then(|chip| Flash::new(chip, 0..Chip::SIZE).map_err(|_| ()))

@@ -28,8 +28,6 @@ struct Cells {
     erased: Vec<u32>,
     /// Words written and pages erased so far.
     steps: usize,
-    /// The word that was being written when the power last failed.
-    torn: Option<usize>,
     /// When the power fails.
     fails_at: usize,
     random: u64,
@@ -66,7 +64,6 @@ impl Nor {
             written: vec![false; pages * PAGE / WORD],
             erased: vec![0; pages],
             steps: 0,
-            torn: None,
             fails_at: usize::MAX,
             random: 1,
         })))
@@ -87,6 +84,11 @@ impl Nor {
         let mut cells = self.0.borrow_mut();
         cells.fails_at = cells.steps + steps;
         cells.random = seed | 1;
+    }
+
+    /// A bit flips by itself.
+    pub fn flip(&self, byte: usize, bit: u8) {
+        self.0.borrow_mut().bytes[byte] ^= 1 << bit;
     }
 
     /// Whether the power has failed.
@@ -138,7 +140,7 @@ impl NorFlash for Nor {
             }
             let mut cells = self.0.borrow_mut();
             let whole = cells.step();
-            // Interrupted, its end still has what was there.
+            // Interrupted, its end still has what was there, with some more bits set.
             let done = if whole {
                 PAGE
             } else {
@@ -146,6 +148,10 @@ impl NorFlash for Nor {
             };
             let at = page * PAGE;
             cells.bytes[at..at + done].fill(0xff);
+            for byte in at + done..at + PAGE {
+                let set = cells.bits() & cells.bits() & cells.bits();
+                cells.bytes[byte] |= set;
+            }
             cells.written[at / WORD..(at + done) / WORD].fill(false);
             if !whole {
                 return Err(PowerLost);
@@ -167,9 +173,8 @@ impl NorFlash for Nor {
             }
             let mut cells = self.0.borrow_mut();
             let at = offset + n * WORD;
-            // Zeros may go over a word that a loss of power tore.
             assert!(
-                !cells.written[at / WORD] || (cells.torn == Some(at) && *word == [0; WORD]),
+                !cells.written[at / WORD],
                 "word {at:#x} is written twice: {:x?} then {word:x?}",
                 &cells.bytes[at..at + WORD]
             );
@@ -181,7 +186,6 @@ impl NorFlash for Nor {
             }
             cells.written[at / WORD] = true;
             if !whole {
-                cells.torn = Some(at);
                 return Err(PowerLost);
             }
         }

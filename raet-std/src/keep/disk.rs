@@ -2,11 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::files::Files;
@@ -15,10 +16,55 @@ use super::files::Files;
 const OPEN: usize = 64;
 
 /// The file system of this machine.
-pub(super) struct Disk;
+pub(super) struct Disk {
+    /// Whom the files of a keep belong to where it is not who runs this: root looks after the keep of a
+    /// service, which then must still be able to read it.
+    owner: Option<(u32, u32)>,
+}
+
+impl Disk {
+    pub(super) fn new(root: &Path) -> Self {
+        let owner = geteuid()
+            .is_root()
+            .then(|| fs::metadata(root).ok())
+            .flatten();
+        Self {
+            owner: owner
+                .map(|folder| (folder.uid(), folder.gid()))
+                .filter(|(user, _)| *user != 0),
+        }
+    }
+
+    fn hand_over(&self, file: &File) -> io::Result<()> {
+        match self.owner {
+            Some((user, group)) => fchown(file, Some(user), Some(group)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a lock that goes with the process, whatever ends it; `None`: another one has it.
+    pub(super) fn lock(&self, path: &Path) -> io::Result<Option<File>> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        self.hand_over(&file)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
 
 impl Files for Disk {
     fn read(&mut self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        // A pipe would be waited for, a device need not end.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it is no file"));
+        }
         let mut bytes = Vec::with_capacity(512);
         File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -56,7 +102,8 @@ impl Files for Disk {
         self.make_folder(above)?;
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            Err(_) => {}
+            Ok(()) => self.hand_over(&File::open(path)?)?,
         }
         self.sync_folder(above)
     }
@@ -73,6 +120,7 @@ impl Files for Disk {
                     .truncate(true)
                     .mode(0o600)
                     .open(path)?;
+                self.hand_over(&file)?;
                 file.write_all(bytes)?;
                 open.push(file);
             }
@@ -107,20 +155,5 @@ fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
         _ => Path::new("."),
-    }
-}
-
-/// Takes a lock that goes with the process, whatever ends it; `None`: another one has it.
-pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }

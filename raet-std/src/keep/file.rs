@@ -24,8 +24,8 @@ use super::{Identity, Keep, Kept, copy};
 /// How a keep on files is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct KeepOptions {
-    /// The form of what is written; unless set, that of the newest estate file, JSON in a new keep. A
-    /// keep of the other form is converted.
+    /// The form of what is written; unless set, that of the newest estate file, JSON in a new keep.
+    /// Files of the other form are converted.
     pub form: Option<Form>,
     /// Takes secrets that other users can read, and leaves modes as they are.
     pub readable: bool,
@@ -66,16 +66,16 @@ impl FileKeep {
     /// See [`KeepError`].
     #[cfg(unix)]
     pub fn open(folder: impl AsRef<Path>, options: KeepOptions) -> Result<Self, KeepError> {
-        use super::disk::{Disk, lock};
+        use super::disk::Disk;
         use super::load::is_foreign;
         let root = folder.as_ref();
-        let mut disk = Disk;
+        let mut disk = Disk::new(root);
         if is_foreign(&mut disk, root).map_err(KeepError::io(root))? {
             return Err(KeepError::Foreign(root.to_owned()));
         }
         disk.make_folder(root).map_err(KeepError::io(root))?;
         let path = root.join("lock");
-        match lock(&path).map_err(KeepError::io(&path))? {
+        match disk.lock(&path).map_err(KeepError::io(&path))? {
             Some(lock) => Self::open_on(Box::new(disk), Box::new(lock), root, options),
             None => Err(KeepError::InUse(root.to_owned())),
         }
@@ -95,15 +95,15 @@ impl FileKeep {
             roles,
             notices,
             lines,
-            form,
         } = load(&mut *files, root, options.readable)?;
+        let form = estate.as_ref().map(|found| found.form);
         for folder in FOLDERS.map(|folder| root.join(folder)) {
             files.make_folder(&folder).map_err(KeepError::io(&folder))?;
         }
         // Both were read before.
-        let begun = keys.as_ref().and_then(|keys| keys.secrets().ok());
+        let begun = keys.as_ref().and_then(|keys| keys.content.secrets().ok());
         let identity = match (&estate, &begun) {
-            (Some(estate), Some(secrets)) => identity(estate, secrets, &own),
+            (Some(estate), Some(secrets)) => identity(&estate.content, secrets, &own),
             _ => None,
         };
         let on_file = |name: &Name, prefix: &str, alone: bool| {
@@ -132,11 +132,10 @@ impl FileKeep {
             notices,
             lines,
         };
-        if let (Some(estate), Some(keys)) = (&estate, &keys)
-            && options.form.is_some()
-        {
-            keep.convert(estate, keys, form)?;
+        if let (Some(estate), Some(keys)) = (&estate, &keys) {
+            keep.convert(estate, keys)?;
         }
+        keep.restore_roles()?;
         if keep.lines.is_none() && keep.identity.is_some() {
             keep.rewrite_log()?;
         }

@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 /// A file system. What a call does is durable only where its comment says so.
 pub(super) trait Files: Send {
-    /// The bytes of a file; of one that has more than `most`, one more than that.
+    /// The bytes of a file; of one that has more than `most`, one more than that. What is no file, such as
+    /// a folder or a pipe, is [`InvalidData`](io::ErrorKind::InvalidData).
     fn read(&mut self, path: &Path, most: u64) -> io::Result<Vec<u8>>;
 
     /// The names in a folder, in no order; none if there is no such folder. Names that are not UTF-8

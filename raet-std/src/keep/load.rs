@@ -20,23 +20,21 @@ use super::layout::{
 
 /// Everything that a folder held.
 pub(super) struct Loaded {
-    pub(super) estate: Option<EstateFile>,
-    pub(super) keys: Option<KeysFile>,
+    pub(super) estate: Option<Found<EstateFile>>,
+    pub(super) keys: Option<Found<KeysFile>>,
     pub(super) own: Own,
     pub(super) remotes: BTreeMap<Name, HeldRemote>,
     pub(super) roles: BTreeMap<Name, HeldRole>,
     pub(super) notices: Vec<Notice>,
     /// Lines of the log, those that no longer count too; `None`: it is to be written anew.
     pub(super) lines: Option<usize>,
-    /// The form of the newest estate file.
-    pub(super) form: Option<Form>,
 }
 
 /// A file that was read, the newer one where both forms are there.
-struct Found<T> {
-    content: T,
-    form: Form,
-    both: bool,
+pub(super) struct Found<T> {
+    pub(super) content: T,
+    pub(super) form: Form,
+    pub(super) both: bool,
 }
 
 /// The files of a folder by name, and the names of those that were set aside with no good one left.
@@ -94,12 +92,15 @@ impl Loader<'_> {
         let (own, own_damaged) = self.own()?;
         let told = self.told()?;
         let damaged = own_damaged || told.damaged;
+        // Whether it is known which session ids were used. If not, that is to be put down, too: the next
+        // one to open the keep sees no damage.
+        let sure = own.is_some() && !told.damaged;
 
         let estate: Option<Found<EstateFile>> = self.sole(estate_path)?;
         let keys: Option<Found<KeysFile>> = self.sole(keys_path)?;
         let roles = self.roles(&told.roles)?;
         let ours_by_name = estate.as_ref().map(|found| found.content.name.as_str());
-        let (remotes, lost) = self.remotes(&told.remotes, &roles, ours_by_name, damaged)?;
+        let (remotes, lost) = self.remotes(&told.remotes, &roles, ours_by_name, (damaged, sure))?;
         // Roles alone may have come before the estate: a person accepted them ahead of time.
         let used = own.is_some() || own_damaged || !remotes.is_empty() || lost;
         let form = estate.as_ref().map(|found| found.form);
@@ -113,16 +114,14 @@ impl Loader<'_> {
             (None, _) if used => return Err(missing(estate_path)),
             _ => {}
         }
-        let estate = estate.map(|found| found.content);
         if let Some(estate) = &estate {
-            check_estate(estate).map_err(|why| KeepError::Damaged {
+            check_estate(&estate.content).map_err(|why| KeepError::Damaged {
                 path: estate_path(self.root, form.unwrap_or_default()),
                 why,
             })?;
         }
-        let keys = keys.map(|found| found.content);
         if let Some(keys) = &keys {
-            keys.secrets().map_err(|why| KeepError::Damaged {
+            keys.content.secrets().map_err(|why| KeepError::Damaged {
                 path: keys_path(self.root, form.unwrap_or_default()),
                 why,
             })?;
@@ -134,8 +133,7 @@ impl Loader<'_> {
             remotes,
             roles,
             notices: std::mem::take(&mut self.notices),
-            lines: told.lines.filter(|_| !told.damaged),
-            form,
+            lines: told.lines.filter(|_| sure),
         })
     }
 
@@ -219,11 +217,16 @@ impl Loader<'_> {
         path: fn(&Path, Form) -> PathBuf,
     ) -> Result<Option<Found<T>>, KeepError> {
         let mut newest = None;
+        let mut both = false;
         for form in Form::ALL {
             let path = path(self.root, form);
-            let Ok(modified) = self.files.modified(&path) else {
-                continue;
+            let modified = match self.files.modified(&path) {
+                Ok(modified) => modified,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // It is there, and nobody else is to be in its place.
+                Err(error) => return Err(KeepError::io(&path)(error)),
             };
+            both = newest.is_some();
             if newest
                 .as_ref()
                 .is_none_or(|(other, _, _)| *other < modified)
@@ -241,7 +244,7 @@ impl Loader<'_> {
             Ok(content) => Ok(Some(Found {
                 content,
                 form,
-                both: false,
+                both,
             })),
             Err(why) => Err(KeepError::Damaged { path, why }),
         }
@@ -260,17 +263,22 @@ impl Loader<'_> {
         names.sort_unstable();
         for file in names {
             let path = folder.join(&file);
-            if file.ends_with(super::write::UNFINISHED) {
-                self.files.remove(&path).map_err(KeepError::io(&path))?;
+            if let Some(whole) = file.strip_suffix(super::write::UNFINISHED) {
+                if parse_file_name(whole, prefix).is_some() {
+                    self.files.remove(&path).map_err(KeepError::io(&path))?;
+                }
                 continue;
             }
             let Some((name, form)) = parse_file_name(&file, prefix) else {
                 continue;
             };
-            let Some(bytes) = self.read(&path, LARGEST as u64)? else {
-                continue;
+            let bytes = match self.files.read(&path, LARGEST as u64) {
+                Ok(bytes) => Ok(bytes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
+                Err(error) => return Err(KeepError::io(&path)(error)),
             };
-            let content = match take(&name, form, &bytes) {
+            let content = match bytes.and_then(|bytes| take(&name, form, &bytes)) {
                 Ok(content) => content,
                 Err(why) => {
                     self.set_aside(&path, &why)?;
@@ -282,7 +290,8 @@ impl Loader<'_> {
             if let Some(other) = found.get(&name) {
                 both = true;
                 let other = folder.join(format!("{prefix}.{name}.{}", other.form.ending()));
-                if self.newer(&other, &path)? {
+                // At the same time JSON counts, for all kinds of files.
+                if !self.newer(&path, &other)? {
                     if let Some(other) = found.get_mut(&name) {
                         other.both = true;
                     }
@@ -380,7 +389,7 @@ impl Loader<'_> {
         told: &HashMap<String, RemoteLine>,
         roles: &BTreeMap<Name, HeldRole>,
         ours: Option<&str>,
-        damaged: bool,
+        (damaged, sure): (bool, bool),
     ) -> Result<(BTreeMap<Name, HeldRemote>, bool), KeepError> {
         let mut uids = HashSet::new();
         let mut owners = HashMap::<String, u32>::new();
@@ -412,7 +421,7 @@ impl Loader<'_> {
             match told.get(&text) {
                 Some(line) => {
                     record.proven = proven(line, role);
-                    if line.sid == file.sid && !damaged {
+                    if line.sid == file.sid && sure {
                         record.session = line.session;
                     }
                 }
@@ -441,7 +450,9 @@ impl Loader<'_> {
             if remotes.contains_key(&record.name) || !uids.insert(record.near) {
                 continue;
             }
-            record.session = line.session;
+            if sure {
+                record.session = line.session;
+            }
             let role = roles
                 .get(&record.role)
                 .and_then(|held| held.record.as_ref());

@@ -14,6 +14,7 @@ use super::held::HeldRole;
 use super::layout::{
     EstateFile, KeysFile, RoleFile, estate_path, keys_path, remote_path, role_path,
 };
+use super::load::Found;
 
 /// Lines of a log that may count no more, beside as many as do.
 const SPARE_LINES: usize = 1024;
@@ -22,20 +23,25 @@ const SPARE_LINES: usize = 1024;
 pub(super) const UNFINISHED: &str = ".tmp";
 
 impl FileKeep {
-    /// Writes everything that is in another form than the keep's own in that, then removes the other.
+    /// Writes everything that is in another form than the keep's own in that, then removes the other:
+    /// what was older could pass for the newer one once a clock was set back.
     pub(super) fn convert(
         &mut self,
-        estate: &EstateFile,
-        keys: &KeysFile,
-        from: Option<Form>,
+        estate: &Found<EstateFile>,
+        keys: &Found<KeysFile>,
     ) -> Result<(), KeepError> {
         let form = self.form;
         let foreign = |held: Option<Form>, both| held.is_some() && (both || held != Some(form));
-        if from != Some(form) {
-            self.replace([(keys_path(&self.root, form), self.bytes(keys)?)])?;
-            self.replace([(estate_path(&self.root, form), self.bytes(estate)?)])?;
-        }
         let (mut roles, mut remotes, mut old) = (Vec::new(), Vec::new(), Vec::new());
+        if foreign(Some(keys.form), keys.both) {
+            self.replace([(keys_path(&self.root, form), self.bytes(&keys.content)?)])?;
+            old.push(keys_path(&self.root, form.other()));
+        }
+        if foreign(Some(estate.form), estate.both) {
+            let bytes = self.bytes(&estate.content)?;
+            self.replace([(estate_path(&self.root, form), bytes)])?;
+            old.push(estate_path(&self.root, form.other()));
+        }
         for (name, held) in self
             .roles
             .iter()
@@ -58,10 +64,27 @@ impl FileKeep {
         }
         self.replace(roles)?;
         self.replace(remotes)?;
-        old.push(keys_path(&self.root, form.other()));
-        old.push(estate_path(&self.root, form.other()));
         for path in old {
             self.files.remove(&path).map_err(KeepError::io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the roles whose damaged files were set aside: the next one to open the keep would not see
+    /// that they were.
+    pub(super) fn restore_roles(&mut self) -> Result<(), KeepError> {
+        let form = self.form;
+        let lost = |held: &HeldRole| held.form.is_none() && !held.alone;
+        let mut files = Vec::new();
+        for (name, held) in self.roles.iter().filter(|(_, held)| lost(held)) {
+            if let Some(record) = &held.record {
+                let bytes = self.bytes(&RoleFile::new(record))?;
+                files.push((role_path(&self.root, name, form), bytes));
+            }
+        }
+        self.replace(files)?;
+        for held in self.roles.values_mut().filter(|held| lost(held)) {
+            held.form = Some(form);
         }
         Ok(())
     }
@@ -79,6 +102,8 @@ impl FileKeep {
         for line in lines {
             beside::encode(line, &mut bytes).map_err(unwritten(&path))?;
         }
+        // Until it is sure that all of them are there, the next ones would follow on half a line.
+        self.lines = None;
         self.files
             .append(&path, &bytes)
             .map_err(KeepError::io(&path))?;

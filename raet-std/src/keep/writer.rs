@@ -1,5 +1,6 @@
 //! The thread that a road's keep is written from.
 
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -50,7 +51,13 @@ fn run(shared: &Shared, mut keep: Box<dyn Keep>) {
                 shared.enter(|state| {
                     for record in batch {
                         // A newer one of the same place may have come meanwhile.
-                        state.records.entry(record.place()).or_insert(record);
+                        match state.records.entry(record.place()) {
+                            Entry::Vacant(free) => drop(free.insert(record)),
+                            Entry::Occupied(_) if record.is_end() => {
+                                state.stack.handle_stored(state.now, &record);
+                            }
+                            Entry::Occupied(_) => {}
+                        }
                     }
                     state.keep_due = Some(Instant::now() + RETRY);
                     state.tell(Event::KeepFailed(error.to_string()));

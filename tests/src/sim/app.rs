@@ -239,13 +239,28 @@ impl Simulation {
         !self.plan.menace.is_there() || remote.proven || called
     }
 
-    /// Whether somebody has proven to host `n` to be `whom`.
-    fn has_proven(&self, n: usize, whom: usize) -> bool {
+    /// Whether host `n` knows `whom` by another remote, too, that has proven its keys. What a join says is
+    /// protected by nothing (H3), so whoever forges joins can give an estate a second name here. Both
+    /// remotes are one over there: each displaces the other's session, and the sessions of the one that
+    /// is behind are old.
+    fn is_twice(&self, n: usize, remote: &RemoteInfo, whom: usize) -> bool {
         let engine = self.hosts[n].engine.as_ref();
         let remotes = engine.map_or(Vec::new(), |e| e.get().remotes());
         remotes
             .iter()
-            .any(|r| r.proven && self.keyholder(r) == Some(whom))
+            .any(|r| r.id != remote.id && r.proven && self.keyholder(r) == Some(whom))
+    }
+
+    /// Whether host `n` may find its way back to `whom`, whatever that forgot: one of them calls the other,
+    /// or it is a main estate, or it still knows `n`. Only a main estate takes strangers (H10).
+    fn may_find(&self, n: usize, whom: usize) -> bool {
+        let hosts = &self.plan.hosts;
+        let calls = |a: usize, b: usize| hosts[a].connects.contains(&b);
+        let there = self.hosts[whom].engine.as_ref();
+        calls(n, whom)
+            || calls(whom, n)
+            || hosts[whom].main
+            || there.is_none_or(|e| e.get().find(self.name(n)).is_some())
     }
 
     /// The host that is at a remote's address, if its role is the host's.
@@ -396,10 +411,12 @@ impl Simulation {
         let honest = |sent: &Sent| {
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            // Nor is it owed where its receiver is known by another remote by now.
+            // Nor is it owed where its receiver is known by another remote by now, or has lost its
+            // memory of who was only introduced to it by a forged join.
             remote.is_none_or(|r| {
                 self.whom(sent.from, &r) == Some(sent.to)
-                    && (r.proven || !self.has_proven(sent.from, sent.to))
+                    && !self.is_twice(sent.from, &r, sent.to)
+                    && (r.allowed || self.may_find(sent.from, sent.to))
             })
         };
         let mut open = self.ledger.open(|n| lives[n]);

@@ -302,7 +302,7 @@ impl Simulation {
                 host: n,
                 text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
             });
-            self.ledger.took(n, life, from, &taken.body)?;
+            self.ledger.took(n, life, from, &taken.name, &taken.body)?;
         }
         Ok(any)
     }

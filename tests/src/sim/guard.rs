@@ -46,6 +46,8 @@ pub(super) struct Watch {
     allowed: bool,
     /// It is a segment of a message, or gives one up.
     part: bool,
+    /// It is an empty message, whose coat shows no session.
+    empty: bool,
     /// `None`: the datagram may change what it is about.
     held: Option<Held>,
     why: &'static str,
@@ -58,8 +60,12 @@ fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let mut remotes = engine.remotes();
     remotes.retain(|r| r.proven && except != Some(&*r.name));
     for remote in &mut remotes {
-        // Without a session this is what a join says, which anyone can.
-        remote.joined |= !remote.allowed;
+        // Without a session these are what a join says, which anyone can, and where the next session
+        // begins, which an attempt at one may raise.
+        if !remote.allowed {
+            remote.joined = true;
+            remote.session = 0;
+        }
     }
     let mut roles = engine.roles();
     // Who takes any keys takes back what a person said (road-transactions: Acceptance).
@@ -125,11 +131,12 @@ impl Guard {
             }
         }
         self.accepts(host, engine);
+        let frame = Frame::parse(bytes).ok();
+        let is = |what: fn(&Frame) -> bool| frame.as_ref().is_some_and(what);
         Watch {
             act,
-            part: Frame::parse(bytes).is_ok_and(|frame| {
-                frame.head.segments > 1 || frame.head.packet == PacketKind::Nack
-            }),
+            part: is(|frame| frame.head.segments > 1 || frame.head.packet == PacketKind::Nack),
+            empty: is(|frame| frame.head.packet == PacketKind::Message && frame.coat().is_empty()),
             trust,
             allowed: own
                 .and_then(|id| engine.remote(id))
@@ -159,7 +166,8 @@ impl Guard {
             let mut after = held(engine, watch.trust, insider);
             for (old, new) in before.0.iter().zip(&mut after.0) {
                 // Which session a peer is in shows with the first message of it that opens, and it only
-                // goes on (H2; `Session::pinned`). Until then one recording may displace another, and
+                // goes on (H2; `Session::pinned`). Until then one recording may displace another, and an
+                // empty message, which has no coat to open, may be heard again (H8); and
                 // while a message is put together, what was recorded may be heard again.
                 let (host, life, _) = watch.act;
                 let session = (host, life, old.id, old.session);
@@ -168,7 +176,7 @@ impl Guard {
                 if old.far_session == 0 || unsettled && new.far_session != old.far_session {
                     new.far_session = old.far_session;
                     new.heard = old.heard;
-                } else if watch.part {
+                } else if watch.part || unsettled && watch.empty {
                     new.heard = old.heard;
                 }
             }

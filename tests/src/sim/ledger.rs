@@ -38,8 +38,11 @@ pub(super) type Breach = (Rule, String);
 pub(super) struct Ledger {
     pub(super) sent: Vec<Sent>,
     by_body: HashMap<Vec<u8>, usize>,
-    /// Messages taken, by receiver, its memory of the sender, and the message.
-    taken_by: HashSet<(usize, Memory, usize)>,
+    /// Messages taken, by receiver, its memory of the sender, the name that it knows it by, and the
+    /// message. What a join says is protected by nothing (H3): whoever forges joins can give an honest
+    /// estate a second name, which is a remote of its own with a memory of its own (outcomes: Exactly
+    /// once in a session). Nothing else makes a receiver know anybody by another name.
+    taken_by: HashSet<(usize, Memory, String, usize)>,
     /// How often a message was taken.
     taken: HashMap<usize, u32>,
     /// Of bodies too short to be told apart, by sender, receiver and body: sent, taken, delivered, failed.
@@ -117,6 +120,7 @@ impl Ledger {
         host: usize,
         life: u32,
         from: Option<usize>,
+        named: &str,
         body: &[u8],
     ) -> Result<(), Breach> {
         self.received += 1;
@@ -156,7 +160,8 @@ impl Ledger {
             return Err((Rule::Verdict, what));
         }
         let memory = self.memory(host, life, from);
-        if !self.taken_by.insert((host, memory, number)) {
+        let taken = (host, memory, named.to_owned(), number);
+        if !self.taken_by.insert(taken) {
             return Err((Rule::Once, format!("message {number} was taken twice")));
         }
         *self.taken.entry(number).or_default() += 1;

@@ -80,7 +80,7 @@ impl Claim<'_> {
         packet(&self.head(PacketKind::Request), &out[..len], 0)
     }
 
-    fn ack(&self) -> Vec<u8> {
+    pub(super) fn ack(&self) -> Vec<u8> {
         packet(&self.head(PacketKind::Ack), &[], 0)
     }
 }

@@ -14,7 +14,7 @@ use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Head, PacketKind, TransactionKind};
 
 /// A request of ours that waits for its answer. The alivent's role has no state.
@@ -80,7 +80,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             PacketKind::Ack => {
                 // Only what was sent once is measured (Karn).
                 if alive.sent == 1 {
-                    path.trip.sample(now.since(alive.left));
+                    path.trip
+                        .sample(Span::from_micros(now.micros_since(alive.left)));
                 }
                 self.explain_nacks(now, slot, alive.ti, true);
                 self.heard(now, slot);

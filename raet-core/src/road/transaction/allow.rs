@@ -25,6 +25,7 @@ use crate::config::Pace;
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
 use crate::road::UNPROVEN;
+use crate::road::answered::Allows;
 use crate::road::remote::Target;
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
@@ -66,9 +67,10 @@ enum Stage<S, B> {
         short: S,
         far_short: [u8; 32],
         cookie: [u8; 24],
+        answered: Allows,
     },
     /// Allowent: the initiate was good, ack is out.
-    Ack,
+    Ack(Allows),
 }
 
 impl<C: Crypto> Handshake<C> {
@@ -81,7 +83,7 @@ impl<C: Crypto> Handshake<C> {
             Stage::Hello { .. } => PacketKind::Hello,
             Stage::Initiate { .. } => PacketKind::Initiate,
             Stage::Cookie { .. } => PacketKind::Cookie,
-            Stage::Ack => PacketKind::Ack,
+            Stage::Ack(_) => PacketKind::Ack,
         }
     }
 
@@ -166,6 +168,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.heard(now, slot);
     }
 
+    /// The session id that an allow is to give. Another remote of the same peer may have gone since this
+    /// one came, whose sessions the peer remembers: its own go on above them (H8).
+    fn next_sid(&mut self, slot: u32) -> Option<u32> {
+        let first = self.first_session;
+        let remote = self.remotes.at_mut(slot)?;
+        if remote.session.is_none() && !at_or_after(remote.sid, first) {
+            remote.sid = first;
+        }
+        Some(next_id(remote.sid))
+    }
+
     /// The peer says, proven, that it has no session: ours is over. What is open waits for the next.
     pub(crate) fn lose_session(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
@@ -197,7 +210,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match open.clock.tick(now, pace) {
             Tick::Wait => {}
             Tick::Redo => self.stats.repeats_out += 1,
-            Tick::Timeout if matches!(open.stage, Stage::Ack) => {
+            Tick::Timeout if matches!(open.stage, Stage::Ack(_)) => {
                 self.close_handshake(slot);
                 self.confirm(now, slot, false); // its ack may just be lost
             }
@@ -215,7 +228,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let answers = matches!(open.stage, Stage::Cookie { .. });
         match open.target {
             // It has answered from there.
-            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack) => false,
+            _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
             Target::Candidate => remote.way(open.target).0 != remote.path.address,
             Target::Held => answers && self.remotes.is_linked::<UNPROVEN>(slot),
         }

@@ -1,7 +1,7 @@
 //! The clock of a transaction: when it asks again and when it gives up (road-transactions: Timers).
 
 use crate::config::Pace;
-use crate::time::{Duration, Instant, micros};
+use crate::time::{Duration, Instant, Span};
 
 /// Ends after a timeout that is never extended; repeats its last packet at growing intervals. An
 /// interval starts when the packet leaves, so a blocked socket makes nothing pile up.
@@ -12,28 +12,6 @@ pub(crate) struct Clock {
     interval: Span,
     /// A packet is to be made.
     pub(crate) send: bool,
-}
-
-/// An interval of up to 71 minutes, in a quarter of the room: every remote has some.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Span(u32);
-
-impl Span {
-    pub(crate) const ZERO: Self = Self(0);
-
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self(u32::try_from(micros(interval)).unwrap_or(u32::MAX))
-    }
-
-    pub(crate) fn get(self) -> Duration {
-        Duration::from_micros(self.0.into())
-    }
-
-    /// Twice as long, within the limits of `pace`.
-    pub(crate) fn doubled(self, pace: &Pace) -> Self {
-        let doubled = Duration::from_micros(u64::from(self.0) * 2);
-        Self::new(doubled.max(pace.redo_min).min(pace.redo_max))
-    }
 }
 
 /// What a clock says when it is looked at.
@@ -94,7 +72,7 @@ impl Clock {
     /// The packet has left; it is repeated unless an answer comes.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.send = false;
-        self.redo = now + self.interval.get();
+        self.redo = now + self.interval;
     }
 
     /// The packet has left; only the peer makes it be repeated.
@@ -110,7 +88,7 @@ impl Clock {
         if self.redo > now {
             return Tick::Wait;
         }
-        self.interval = self.interval.doubled(pace);
+        self.interval = pace.doubled(self.interval);
         self.redo = Instant::NEVER;
         self.send = true;
         Tick::Redo

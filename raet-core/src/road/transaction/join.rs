@@ -21,10 +21,11 @@ use crate::config::{Pace, Timers};
 use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
+use crate::road::answered::Joins;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Span, Tick};
+use crate::road::transaction::clock::{Clock, Tick};
 use crate::storage::Storage;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Flags, Head, JoinBody, PacketKind, TransactionKind};
 
 /// An open join, either role.
@@ -58,6 +59,7 @@ pub(crate) struct Joinent {
     pub(crate) address: SocketAddr,
     standing: Standing,
     clock: Clock,
+    answered: Joins,
 }
 
 /// How a peer's join stands.

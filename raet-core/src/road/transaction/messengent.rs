@@ -25,7 +25,7 @@ use crate::road::transaction::messenger::no;
 use crate::road::{BodyId, RemoteId};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Index, KeyHash, Storage};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{BodyKind, CoatKind, Frame, Head, Misseds, PacketKind, Shape};
 
 /// A message as the application takes it.
@@ -251,7 +251,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let state = State::Partial(Assembly::new(
             shape,
             now,
-            self.config.timers.messengent.redo_min,
+            Span::new(self.config.timers.messengent.redo_min),
         ));
         self.insert_incoming(slot, head, body, state)
     }

@@ -25,13 +25,13 @@ use crate::crypto::Crypto;
 use crate::error::{Gone, SendError};
 use crate::event::{Doubt, Event, Failure, Outcome};
 use crate::limits::{Limits, MESSAGE_OVERHEAD};
+use crate::road::bits::set_bit;
 use crate::road::remote::Remote;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
 use crate::road::{BodyId, MessageId, RemoteId, SENDABLE};
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Handle, Index, KeyHash, NoRoom, Storage};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{
     BodyKind, CoatKind, Flags, Head, Misseds, PacketKind, Plan, TransactionKind, check_mapping,
 };
@@ -321,7 +321,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && let Some(left) = flight.probe.take()
             && let Some(remote) = self.remotes.at_mut(slot)
         {
-            remote.path.trip.sample(now.since(left));
+            remote
+                .path
+                .trip
+                .sample(Span::from_micros(now.micros_since(left)));
         }
     }
 
@@ -349,7 +352,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return false; // older than the nack
         }
         flight.heard = true;
-        flight.interval = Span::new(remote.path.trip.patience(&self.config.timers.messenger));
+        flight.interval = remote.path.trip.patience(&self.config.timers.messenger);
         let confirmed = confirmed.min(flight.next);
         let fresh = confirmed > flight.confirmed;
         if fresh {
@@ -372,7 +375,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             flight.asked_from = 0;
         }
         if fresh || flight.asked > 0 {
-            flight.redo = now + flight.interval.get();
+            flight.redo = now + flight.interval;
         }
         if flight.sendable(share) && !self.outbox.is_linked::<SENDABLE>(out) {
             self.outbox.push_back(&mut remote.sendable, out);
@@ -400,7 +403,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             && flight.redo <= now
         {
             // What is due anyway goes first; only silence makes a packet be sent again.
-            flight.interval = flight.interval.doubled(&self.config.timers.messenger);
+            flight.interval = self.config.timers.messenger.doubled(flight.interval);
             flight.redo = Instant::NEVER;
             flight.probe = None;
             flight.repeat = flight.next > 0;
@@ -603,19 +606,4 @@ fn message_head<C: Crypto>(
     // Marks a named message; 0.6.8 does not look at it.
     head.order = 1;
     head
-}
-
-/// Sets bit `number`; true if that changed it.
-pub(crate) fn set_bit(bits: &mut [u8], number: u32, on: bool) -> bool {
-    let Some(byte) = bits.get_mut(number as usize / 8) else {
-        return false;
-    };
-    let mask = 1 << (number % 8);
-    let was = *byte & mask != 0;
-    if on {
-        *byte |= mask;
-    } else {
-        *byte &= !mask;
-    }
-    was != on
 }

@@ -63,6 +63,7 @@ impl Default for Head {
 
 impl Head {
     /// A native head with every other field at its default.
+    #[inline(never)] // called from many places, and longer than a call
     pub const fn new(packet: PacketKind, transaction: TransactionKind) -> Self {
         Self {
             kind: HeadKind::Native,

@@ -3,9 +3,6 @@
 #[cfg(feature = "embassy")]
 mod embassy;
 
-use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
-use smoltcp::time::Instant;
-
 use super::{FRAME, Frame, NotFound, Register};
 
 const BASE: usize = 0x4020_0000;
@@ -32,61 +29,46 @@ const MAC_ADDRL: u32 = 3;
 const MAC_BUSY: u32 = 1 << 31;
 const MAC_READ: u32 = 1 << 30;
 
-/// The chip, with a frame of each direction.
-pub struct Nic {
-    received: Frame,
-    sending: Frame,
+/// Nothing stands before a frame.
+pub(super) const BEFORE: usize = 0;
+
+/// Resets the chip and turns both directions on. Returns the hardware address.
+pub(super) fn up() -> Result<[u8; 6], NotFound> {
+    if BYTE_TEST.read() != 0x8765_4321 || ID_REV.read() >> 16 != 0x0118 {
+        return Err(NotFound);
+    }
+    HW_CFG.write(1);
+    while HW_CFG.read() & 1 != 0 {}
+    // A bit that must be one, and 5 KiB of the chip's memory for what is sent.
+    HW_CFG.write(1 << 20 | 5 << 16);
+    INT_EN.write(0);
+    RX_CFG.write(0);
+    TX_CFG.write(1 << 1);
+    // Full duplex, both directions on.
+    mac_write(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2);
+    Ok(address())
 }
 
-impl Nic {
-    /// One that was not brought up; all zero, so that it takes no flash.
-    pub const DOWN: Self = Self {
-        received: Frame::EMPTY,
-        sending: Frame::EMPTY,
-    };
-
-    /// Resets the chip and turns both directions on. Returns the hardware address.
-    ///
-    /// # Errors
-    ///
-    /// When another chip answers.
-    pub fn up(&mut self) -> Result<[u8; 6], NotFound> {
-        if BYTE_TEST.read() != 0x8765_4321 || ID_REV.read() >> 16 != 0x0118 {
-            return Err(NotFound);
-        }
-        HW_CFG.write(1);
-        while HW_CFG.read() & 1 != 0 {}
-        // A bit that must be one, and 5 KiB of the chip's memory for what is sent.
-        HW_CFG.write(1 << 20 | 5 << 16);
-        INT_EN.write(0);
-        RX_CFG.write(0);
-        TX_CFG.write(1 << 1);
-        // Full duplex, both directions on.
-        mac_write(MAC_CR, 1 << 20 | 1 << 3 | 1 << 2);
-        Ok(address())
-    }
-
-    /// Takes the next good frame; its length.
-    fn pull(&mut self) -> Option<usize> {
-        while RX_FIFO_INF.read() >> 16 & 0xff != 0 {
-            let status = RX_STATUS.read();
-            let len = (status >> 16 & 0x3fff) as usize;
-            let bad = status & 1 << 15 != 0;
-            // Also of a bad one: QEMU miscounts when the chip is told to skip it.
-            for word in 0..len.div_ceil(4) {
-                let value = RX_DATA.read();
-                if let Some(place) = self.received.0.get_mut(word) {
-                    *place = value;
-                }
-            }
-            // The length counts the checksum.
-            match len.checked_sub(4) {
-                Some(len @ 14..=FRAME) if !bad => return Some(len),
-                _ => {}
+/// Takes the next good frame; its length.
+pub(super) fn receive(into: &mut Frame) -> Option<usize> {
+    while RX_FIFO_INF.read() >> 16 & 0xff != 0 {
+        let status = RX_STATUS.read();
+        let len = (status >> 16 & 0x3fff) as usize;
+        let bad = status & 1 << 15 != 0;
+        // Also of a bad one: QEMU miscounts when the chip is told to skip it.
+        for word in 0..len.div_ceil(4) {
+            let value = RX_DATA.read();
+            if let Some(place) = into.0.get_mut(word) {
+                *place = value;
             }
         }
-        None
+        // The length counts the checksum.
+        match len.checked_sub(4) {
+            Some(len @ 14..=FRAME) if !bad => return Some(len),
+            _ => {}
+        }
     }
+    None
 }
 
 fn address() -> [u8; 6] {
@@ -95,7 +77,8 @@ fn address() -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-fn has_room() -> bool {
+/// Whether it would take a frame to send now.
+pub(super) fn has_room() -> bool {
     // What became of earlier frames is of no interest, but must be taken.
     while TX_FIFO_INF.read() >> 16 & 0xff != 0 {
         TX_STATUS.read();
@@ -115,59 +98,12 @@ fn mac_write(register: u32, value: u32) {
     while MAC_CMD.read() & MAC_BUSY != 0 {}
 }
 
-/// A frame that came.
-pub struct Received<'a>(&'a mut [u8]);
-
-/// Room for a frame to send.
-pub struct Sending<'a>(&'a mut Frame);
-
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
-}
-
-impl Sending<'_> {
-    /// Sends what `f` makes of `len` bytes.
-    fn send<R>(self, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let result = f(self.0.bytes_mut(0, len));
-        // First and last segment of its frame; then a tag, which nobody reads, and the frame's length.
-        TX_DATA.write(1 << 13 | 1 << 12 | len as u32);
-        TX_DATA.write((len as u32) << 16 | len as u32);
-        for word in self.0.0.iter().take(len.div_ceil(4)) {
-            TX_DATA.write(*word);
-        }
-        result
-    }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        self.send(len, f)
-    }
-}
-
-impl Device for Nic {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        // smoltcp may answer at once.
-        if !has_room() {
-            return None;
-        }
-        let len = self.pull()?;
-        Some((
-            Received(self.received.bytes_mut(0, len)),
-            Sending(&mut self.sending),
-        ))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        has_room().then_some(Sending(&mut self.sending))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        super::capabilities()
+/// Sends a frame of `len` bytes.
+pub(super) fn send(frame: &mut Frame, len: usize) {
+    // First and last segment of its frame; then a tag, which nobody reads, and the frame's length.
+    TX_DATA.write(1 << 13 | 1 << 12 | len as u32);
+    TX_DATA.write((len as u32) << 16 | len as u32);
+    for word in frame.0.iter().take(len.div_ceil(4)) {
+        TX_DATA.write(*word);
     }
 }

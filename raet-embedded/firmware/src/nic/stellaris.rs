@@ -1,8 +1,5 @@
 //! The Ethernet controller of the Stellaris chips, as on the lm3s6965evb.
 
-use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
-use smoltcp::time::Instant;
-
 use super::{FRAME, Frame, NotFound, Register};
 
 /// Clock gates of the peripherals: the controller's two halves are bits 28 and 30.
@@ -20,120 +17,63 @@ const PACKETS: Register = Register(BASE + 0x34);
 const TRANSMISSION: Register = Register(BASE + 0x38);
 
 /// The chip puts two bytes of length before each frame.
-const LENGTH: usize = 2;
+pub(super) const BEFORE: usize = 2;
 
-/// The chip, with a frame of each direction.
-pub struct Nic {
-    received: Frame,
-    sending: Frame,
+/// Turns the chip and both directions on. Returns the hardware address.
+pub(super) fn up() -> Result<[u8; 6], NotFound> {
+    RCGC2.write(1 << 28 | 1 << 30);
+    INTERRUPT_MASK.write(0);
+    // QEMU has the address of its `-nic mac=` here; a board's own comes from its flash.
+    let (low, high) = (ADDRESS_LOW.read(), ADDRESS_HIGH.read());
+    if low == 0 {
+        return Err(NotFound);
+    }
+    // Empty the buffer; then on, without frames of a bad checksum.
+    RECEIVE_CONTROL.write(1 << 4);
+    RECEIVE_CONTROL.write(1 << 3 | 1 << 0);
+    // Full duplex, checksum, padding, on.
+    TRANSMIT_CONTROL.write(0xf);
+    let [a, b, c, d] = low.to_le_bytes();
+    let [e, f, ..] = high.to_le_bytes();
+    Ok([a, b, c, d, e, f])
 }
 
-impl Nic {
-    /// One that was not brought up; all zero, so that it takes no flash.
-    pub const DOWN: Self = Self {
-        received: Frame::EMPTY,
-        sending: Frame::EMPTY,
-    };
-
-    /// Turns the chip and both directions on. Returns the hardware address.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
-    pub fn up(&mut self) -> Result<[u8; 6], NotFound> {
-        RCGC2.write(1 << 28 | 1 << 30);
-        INTERRUPT_MASK.write(0);
-        // QEMU has the address of its `-nic mac=` here; a board's own comes from its flash.
-        let (low, high) = (ADDRESS_LOW.read(), ADDRESS_HIGH.read());
-        if low == 0 {
-            return Err(NotFound);
-        }
-        // Empty the buffer; then on, without frames of a bad checksum.
-        RECEIVE_CONTROL.write(1 << 4);
-        RECEIVE_CONTROL.write(1 << 3 | 1 << 0);
-        // Full duplex, checksum, padding, on.
-        TRANSMIT_CONTROL.write(0xf);
-        let [a, b, c, d] = low.to_le_bytes();
-        let [e, f, ..] = high.to_le_bytes();
-        Ok([a, b, c, d, e, f])
-    }
-
-    /// Takes the next good frame; its length.
-    fn pull(&mut self) -> Option<usize> {
-        while PACKETS.read() & 0x3f != 0 {
-            let first = DATA.read();
-            // Counts itself, the frame, and four bytes of checksum.
-            let total = (first & 0xffff) as usize;
-            let (head, rest) = self.received.0.split_first_mut()?;
-            *head = first;
-            for word in 0..total.div_ceil(4).saturating_sub(1) {
-                let value = DATA.read();
-                if let Some(place) = rest.get_mut(word) {
-                    *place = value;
-                }
-            }
-            INTERRUPT_ACK.write(1);
-            if let Some(len @ 14..=FRAME) = total.checked_sub(LENGTH + 4) {
-                return Some(len);
+/// Takes the next good frame; its length.
+pub(super) fn receive(into: &mut Frame) -> Option<usize> {
+    while PACKETS.read() & 0x3f != 0 {
+        let first = DATA.read();
+        // Counts itself, the frame, and four bytes of checksum.
+        let total = (first & 0xffff) as usize;
+        let (head, rest) = into.0.split_first_mut()?;
+        *head = first;
+        for word in 0..total.div_ceil(4).saturating_sub(1) {
+            let value = DATA.read();
+            if let Some(place) = rest.get_mut(word) {
+                *place = value;
             }
         }
-        None
+        INTERRUPT_ACK.write(1);
+        if let Some(len @ 14..=FRAME) = total.checked_sub(BEFORE + 4) {
+            return Some(len);
+        }
     }
+    None
 }
 
-fn is_idle() -> bool {
+/// Whether it would take a frame to send now.
+pub(super) fn has_room() -> bool {
     TRANSMISSION.read() & 1 == 0
 }
 
-/// A frame that came.
-pub struct Received<'a>(&'a [u8]);
-
-/// Room for a frame to send.
-pub struct Sending<'a>(&'a mut Frame);
-
-impl RxToken for Received<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
+/// Sends a frame of `len` bytes.
+pub(super) fn send(frame: &mut Frame, len: usize) {
+    // To send, the length is that of what follows the Ethernet header.
+    let payload = (len as u16).saturating_sub(14);
+    frame
+        .bytes_mut(0, BEFORE)
+        .copy_from_slice(&payload.to_le_bytes());
+    for word in frame.0.iter().take((BEFORE + len).div_ceil(4)) {
+        DATA.write(*word);
     }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let result = f(self.0.bytes_mut(LENGTH, len));
-        // To send, the length is that of what follows the Ethernet header.
-        let payload = (len as u16).saturating_sub(14);
-        self.0
-            .bytes_mut(0, LENGTH)
-            .copy_from_slice(&payload.to_le_bytes());
-        for word in self.0.0.iter().take((LENGTH + len).div_ceil(4)) {
-            DATA.write(*word);
-        }
-        TRANSMISSION.write(1);
-        result
-    }
-}
-
-impl Device for Nic {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
-        // smoltcp may answer at once.
-        if !is_idle() {
-            return None;
-        }
-        let len = self.pull()?;
-        Some((
-            Received(self.received.bytes_mut(LENGTH, len)),
-            Sending(&mut self.sending),
-        ))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        is_idle().then_some(Sending(&mut self.sending))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        super::capabilities()
-    }
+    TRANSMISSION.write(1);
 }

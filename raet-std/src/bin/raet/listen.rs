@@ -1,6 +1,7 @@
 //! `raet listen`: an estate that takes messages.
 
 use std::io::BufRead;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use raet_std::{Incoming, Road, Shutdown};
 use serde_json::json;
 
 use crate::options::{Estate, TICK, deadline, interrupts, resolve, seconds};
-use crate::output::{Output, note};
+use crate::output::{Output, Shown, note};
 use crate::{FAILURE, Problem, SUCCESS};
 
 /// Open an estate and print the messages that come
@@ -60,7 +61,7 @@ impl Listen {
         let opened = self.estate.open(bind, self.bind.is_some())?;
         let road = &opened.road;
         output.listening(&self.estate.name, road);
-        judge_from_stdin(road.clone());
+        judge_from_stdin(road.clone(), output.shown());
 
         let end = deadline(self.timeout);
         let mut taken = 0;
@@ -106,22 +107,48 @@ impl Listen {
 }
 
 /// Takes a person's decisions about keys. The thread ends with its input or with the command.
-fn judge_from_stdin(road: Road) {
+fn judge_from_stdin(road: Road, shown: Shown) {
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };
-            let result = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            let (accept, role) = match line.split_whitespace().collect::<Vec<_>>().as_slice() {
                 [] => continue,
-                ["accept", role] => road.accept(role, None),
-                ["reject", role] => road.reject(role, None),
+                ["accept", role] => (true, (*role).to_owned()),
+                ["reject", role] => (false, (*role).to_owned()),
                 _ => {
-                    eprintln!("raet: type `accept ROLE` or `reject ROLE`");
+                    note("type `accept ROLE` or `reject ROLE`");
                     continue;
                 }
             };
+            let keys = shown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&role);
+            let result = match keys {
+                _ if !accept => road.reject(&role, None),
+                Some(None) => {
+                    show_again(&road, &shown, role);
+                    continue;
+                }
+                keys => road.accept(&role, keys.flatten().as_ref()),
+            };
             if let Err(error) = result {
-                eprintln!("raet: {error}");
+                note(&error.to_string());
             }
         }
     });
+}
+
+/// Whoever has seen several keys of a role may mean any of them (hardening: H17).
+fn show_again(road: &Road, shown: &Shown, role: String) {
+    let mut roles = road.roles().into_iter();
+    let Some(known) = roles.find(|known| known.name.as_str() == role) else {
+        return;
+    };
+    note(&format!(
+        "nothing is accepted: different keys were shown for {role}, which has {} now; type it again to accept these",
+        known.keys.fingerprint()
+    ));
+    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    shown.insert(role, Some(known.keys));
 }

@@ -14,7 +14,7 @@ use raet_std::core::config::{Presence, Trust};
 use raet_std::core::limits::MAX_MESSAGE;
 use raet_std::core::wire::{BodyKind, HeadKind};
 use raet_std::keep::{KeepError, KeepOptions};
-use raet_std::{FileKeep, Road, RoadBuilder};
+use raet_std::{FileKeep, OpenError, Road, RoadBuilder};
 
 use crate::Problem;
 use crate::output::{note, tell_notices};
@@ -109,7 +109,17 @@ impl Estate {
             let keep = self.keep(folder, said.then_some(bind))?;
             builder = builder.keep(keep);
         }
-        let road = builder.open()?;
+        let road = builder.open().map_err(|error| match (&self.keep, &error) {
+            (Some(folder), OpenError::Bind { address, source })
+                if !said && source.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Problem::failure(format!(
+                    "{address}, which is the address of the estate in {}, is in use by another program: stop that one",
+                    folder.display()
+                ))
+            }
+            _ => error.into(),
+        })?;
         let control = self.serve(&road)?;
         Ok(Opened {
             road,

@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use raet_std::core::RemoteId;
+use raet_std::core::crypto::PublicKeys;
 use raet_std::core::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
 use raet_std::core::wire::BodyKind;
 use raet_std::keep::Notice;
 use raet_std::{Event, FileKeep, Message, Report, Road};
 use serde_json::{Map, Value, json};
+
+use crate::table;
 
 /// Where events go, and what is remembered to name their remotes.
 pub(crate) struct Output {
@@ -17,7 +21,11 @@ pub(crate) struct Output {
     started: Instant,
     /// Name and address of each remote: a forgotten one can no longer be asked.
     peers: HashMap<RemoteId, (String, String)>,
+    shown: Shown,
 }
+
+/// The keys of each role that a person was shown and did not judge since; `None`: different ones.
+pub(crate) type Shown = Arc<Mutex<HashMap<String, Option<PublicKeys>>>>;
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
@@ -25,7 +33,21 @@ impl Output {
             json,
             started: Instant::now(),
             peers: HashMap::new(),
+            shown: Shown::default(),
         }
+    }
+
+    /// The keys that were shown, for what is accepted to be those.
+    pub(crate) fn shown(&self) -> Shown {
+        Arc::clone(&self.shown)
+    }
+
+    fn show_keys(&self, role: &str, keys: PublicKeys) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown
+            .entry(role.to_owned())
+            .and_modify(|known| *known = known.filter(|known| *known == keys))
+            .or_insert(Some(keys));
     }
 
     /// One event: its key and fields for a program, its words for a person.
@@ -42,7 +64,7 @@ impl Output {
             writeln!(out, "{}", Value::Object(object))
         } else {
             let time = self.started.elapsed().as_secs_f64();
-            writeln!(out, "{time:9.3}  {words}")
+            writeln!(out, "{time:9.3}  {}", table::line(words))
         };
         if result.and_then(|()| out.flush()).is_err() {
             std::process::exit(i32::from(crate::FAILURE));
@@ -73,6 +95,7 @@ impl Output {
             Event::Remote { remote, what, .. } => self.remote(road, *remote, *what),
             Event::KeysOffered { role, keys } => {
                 let shown = keys.fingerprint();
+                self.show_keys(role, *keys);
                 self.tell(
                     "keys_offered",
                     json!({ "role": role, "keys": shown.to_string() }),
@@ -115,7 +138,10 @@ impl Output {
                         .into_iter()
                         .find(|known| known.name.as_str() == role);
                     let keys = keys
-                        .map(|known| known.keys.fingerprint().to_string())
+                        .map(|known| {
+                            self.show_keys(&role, known.keys);
+                            known.keys.fingerprint().to_string()
+                        })
                         .unwrap_or_default();
                     words = format!(
                         "pending: {who} shows keys {keys} for role {role}; type `accept {role}` or `reject {role}`"
@@ -241,7 +267,7 @@ impl Output {
 /// A word on stderr, for people, whatever goes to stdout.
 pub(crate) fn note(text: &str) {
     // Without a stderr there is nobody to tell.
-    let _ = writeln!(io::stderr(), "raet: {text}");
+    let _ = writeln!(io::stderr(), "raet: {}", table::line(text));
 }
 
 /// What a person should know of how a keep was found; folders that were open to others in one line.

@@ -48,6 +48,21 @@ pub(crate) fn text(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
+/// A line in which names or messages from the network may stand: what would write elsewhere on the
+/// terminal, or backwards, is escaped.
+pub(crate) fn line(words: &str) -> String {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let mut line = String::with_capacity(words.len());
+    for c in words.chars() {
+        if c.is_control() || turns(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// How long ago that was.
 pub(crate) fn ago(seconds: Option<u64>) -> String {
     match age(seconds) {

@@ -14,8 +14,8 @@ use raet_core::storage::{Heap, Storage};
 use raet_core::time::Instant;
 use raet_core::wire::{Name, name};
 
-use super::super::{Identity, KeepError, Notice};
-use super::Memory;
+use super::super::{Form, Identity, KeepError, KeepOptions, Notice};
+use super::{Inode, Memory};
 
 fn text(text: &str) -> Name {
     name(text).expect("a name")
@@ -149,18 +149,19 @@ fn check(disk: &Memory, changed: &[PathBuf]) {
     let records = opened.records();
     let config = Config::new(text("hub"), secrets);
     let suite = NaclSuite::new(&[9; 32]);
-    RoadStack::<Heap, _>::new(Instant::ZERO, config, Heap::LIMITS, suite, records)
+    RoadStack::<Heap, _>::new(Instant::ZERO, config, Heap::LIMITS, suite, records.clone())
         .expect("records that an engine takes");
     if let Some(identity) = opened.identity()
         && !changed.iter().any(|path| is_own(path))
     {
         assert_eq!(identity.secrets.sign_seed(), &[1; 32]);
     }
-    // Who opens it again finds nothing more to say.
+    // Who opens it again finds the same, and nothing more to say.
     drop(opened);
     let again = disk.open().expect("it was put in order");
     let quiet = |notice: &Notice| !matches!(notice, Notice::SetAside { .. });
     assert!(again.notices().iter().all(quiet), "{:?}", again.notices());
+    assert_eq!(again.records(), records);
 }
 
 const FOREIGN: [&[u8]; 6] = [
@@ -225,6 +226,86 @@ fn a_role_whose_file_is_damaged_is_pending_with_its_keys() {
         notice,
         Notice::SetAside { from, .. } if from.ends_with("role.alpha.json")
     )));
+    // Nor later, when nothing tells any more that it was damaged.
+    let records = opened.records();
+    drop(opened);
+    assert_eq!(disk.open().expect("a good one").records(), records);
+}
+
+/// As when a disk is full for a while: what could not be written is written when it is tried again, and
+/// nothing of the first time is in the way.
+#[test]
+fn a_store_that_failed_can_be_done_again() {
+    let records = [
+        Record::Estate(EstateRecord { sessions: 900 }),
+        role(11, "alpha", Status::Rejected),
+        remote(25, "five", "alpha"),
+        Record::Forgotten(text("two")),
+    ];
+    for step in 0.. {
+        let disk = keep();
+        let mut opened = disk.open().expect("a good one");
+        disk.with(|p| p.left = Some(step));
+        let failed = opened.store(&records).is_err();
+        disk.with(|p| p.left = None);
+        if !failed {
+            assert!(step > 10, "{step} steps");
+            break;
+        }
+        opened.store(&records).expect("room");
+        let expected = opened.records();
+        drop(opened);
+        let again = disk.open().expect("a good one");
+        assert_eq!(again.notices(), [], "step {step}");
+        assert_eq!(again.records(), expected, "step {step}");
+    }
+}
+
+/// A folder that 0.6.8 has used with both forms, copied with no regard to times, or whose estate was
+/// touched: each file counts once, and the keys are never what is removed.
+#[test]
+fn two_forms_become_one_and_nothing_is_lost() {
+    for (form, msgpack_newer) in [
+        (Form::Json, false),
+        (Form::Json, true),
+        (Form::Msgpack, false),
+        (Form::Msgpack, true),
+    ] {
+        let disk = keep();
+        let records = disk.open().expect("a good one").records();
+        let json = "/keep/local/estate.json";
+        let estate: serde_json::Value =
+            serde_json::from_slice(&disk.all()[Path::new(json)]).expect("JSON");
+        // Only the estate's file is there in both forms.
+        let packed = rmp_serde::to_vec_named(&estate).expect("simple");
+        disk.with(|p| {
+            p.inodes.push(Inode {
+                durable: packed.clone(),
+                bytes: packed,
+                mode: 0o600,
+                modified: if msgpack_newer { 1000 } else { 0 },
+            });
+            let inode = p.inodes.len() - 1;
+            for names in [&mut p.names, &mut p.durable] {
+                names.insert(PathBuf::from("/keep/local/estate.msgpack"), inode);
+            }
+        });
+        let options = KeepOptions {
+            form: Some(form),
+            ..KeepOptions::default()
+        };
+        for options in [options, KeepOptions::default()] {
+            let opened = disk.open_with(options).expect("a good one");
+            let identity = opened.identity().expect("an estate");
+            assert_eq!(identity.secrets.sign_seed(), &[1; 32]);
+            assert_eq!(opened.records(), records);
+            let ending = format!(".{}", form.ending());
+            for path in disk.all().into_keys() {
+                let text = path.to_str().expect("text");
+                assert!(text.ends_with(&ending) || text.contains("beyond"), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -167,13 +167,12 @@ impl Memory {
     }
 
     fn open(&self) -> Result<FileKeep, KeepError> {
+        self.open_with(KeepOptions::default())
+    }
+
+    fn open_with(&self, options: KeepOptions) -> Result<FileKeep, KeepError> {
         let root = Path::new(ROOT);
-        FileKeep::open_on(
-            Box::new(self.clone()),
-            Box::new(()),
-            root,
-            KeepOptions::default(),
-        )
+        FileKeep::open_on(Box::new(self.clone()), Box::new(()), root, options)
     }
 
     /// All files, by path.
@@ -275,7 +274,12 @@ impl Files for Memory {
             p.step()?;
             let inode = p.inode(path)?;
             inode.bytes.extend_from_slice(bytes);
-            p.step()?;
+            if let Err(error) = p.step() {
+                // As a full disk leaves it, too.
+                let inode = p.inode(path)?;
+                inode.bytes.truncate(inode.bytes.len() - bytes.len() / 2);
+                return Err(error);
+            }
             let inode = p.inode(path)?;
             inode.durable.clone_from(&inode.bytes);
             Ok(())

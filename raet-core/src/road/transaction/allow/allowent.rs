@@ -3,8 +3,9 @@
 use super::{FILLER, Handshake, Stage, open_target, write};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::AllowFailure;
+use crate::road::answered::Allows;
 use crate::road::remote::Target;
-use crate::road::session::{at_or_after, next_id};
+use crate::road::session::at_or_after;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::road::transaction::join::Join;
@@ -23,6 +24,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         target: Target,
         head: &Head,
         body: &[u8],
+        answered: Allows,
     ) -> Verdict {
         let Some(remote) = self.remotes.at(slot) else {
             return self.stats.drop(Reason::Stranger);
@@ -67,9 +69,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         // H14: a newer signed hello replaces an open allowent.
         self.close_handshake(slot);
-        let (proven, next_sid) = match self.remotes.at(slot) {
-            Some(remote) => (remote.proven, next_id(remote.sid)),
-            None => return self.stats.drop(Reason::Stranger),
+        let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
+        let Some(next_sid) = self.next_sid(slot) else {
+            return self.stats.drop(Reason::Stranger);
         };
         // Who has proven nothing shares half of the room, so that none of it is all theirs.
         let room = if proven && target == Target::Held {
@@ -80,7 +82,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if self.handshakes.len() >= room || !self.covered(next_sid) {
             return self.stats.drop(Reason::Full);
         }
-        match self.make_cookie(now, slot, target, head, body) {
+        match self.make_cookie(now, slot, target, head, body, answered) {
             Some(handshake) => {
                 if let (Some(handle), Some(remote)) =
                     (self.handshakes.insert(handshake), self.remotes.at_mut(slot))
@@ -108,6 +110,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         target: Target,
         head: &Head,
         body: &[u8],
+        answered: Allows,
     ) -> Option<Handshake<C>> {
         let hello = Hello::parse(body).ok()?;
         let key = self.suite.box_key(&self.box_secret, &hello.short).ok()?;
@@ -154,6 +157,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 short,
                 far_short: hello.short,
                 cookie,
+                answered,
             },
             body: heapless::Vec::new(),
             signature: None,
@@ -174,33 +178,35 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::NoTransaction);
         };
         match (head.packet, &open.stage) {
-            (PacketKind::Initiate, Stage::Cookie { .. }) => match self.prove_initiate(slot, body) {
-                Some(key) => {
-                    let pace = self.config.timers.allowent;
-                    let target = open_target(self.handshake(slot));
-                    if let Some(open) = self.handshake_mut(slot) {
-                        open.advance(Stage::Ack, &pace);
-                        open.target = Target::Held; // establish makes it so
+            (PacketKind::Initiate, &Stage::Cookie { answered, .. }) => {
+                match self.prove_initiate(slot, body) {
+                    Some(key) => {
+                        let pace = self.config.timers.allowent;
+                        let target = open_target(self.handshake(slot));
+                        if let Some(open) = self.handshake_mut(slot) {
+                            open.advance(Stage::Ack(answered), &pace);
+                            open.target = Target::Held; // establish makes it so
+                        }
+                        if let Some(remote) = self.remotes.at_mut(slot) {
+                            remote.allow_claimed = false;
+                        }
+                        self.establish(now, slot, target, key, Some(head), false);
+                        Verdict::Taken
                     }
-                    if let Some(remote) = self.remotes.at_mut(slot) {
-                        remote.allow_claimed = false;
-                    }
-                    self.establish(now, slot, target, key, Some(head), false);
-                    Verdict::Taken
+                    None => self.reject_allow(now, slot, head),
                 }
-                None => self.reject_allow(now, slot, head),
-            },
-            (PacketKind::Initiate, Stage::Ack) => {
+            }
+            (PacketKind::Initiate, Stage::Ack(_)) => {
                 self.again(slot); // H7: the same ack, nothing changes
                 Verdict::Repeated
             }
-            (PacketKind::Ack, Stage::Ack) => {
+            (PacketKind::Ack, Stage::Ack(_)) => {
                 self.close_handshake(slot);
                 self.confirm(now, slot, true);
                 Verdict::Taken
             }
             // It has closed: our ack came, or it gave up. Messages will tell.
-            (PacketKind::Nack | PacketKind::Refuse, Stage::Ack) => {
+            (PacketKind::Nack | PacketKind::Refuse, Stage::Ack(_)) => {
                 self.close_handshake(slot);
                 self.confirm(now, slot, false);
                 Verdict::Taken
@@ -224,6 +230,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             short,
             far_short,
             cookie,
+            ..
         } = &open.stage
         else {
             return None;

@@ -4,7 +4,7 @@ use super::{FILLER, Handshake, Stage, open_target, write};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::AllowFailure;
 use crate::road::remote::Target;
-use crate::road::session::{Window, at_or_after, next_id};
+use crate::road::session::Window;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
@@ -44,15 +44,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         }
         self.close_handshake(slot);
-        let first = self.first_session;
-        let Some(remote) = self.remotes.at_mut(slot) else {
+        let Some(next_sid) = self.next_sid(slot) else {
             return;
         };
-        // Another remote of the same peer may have gone meanwhile, whose sessions it remembers (H8).
-        if remote.session.is_none() && !at_or_after(remote.sid, first) {
-            remote.sid = first;
-        }
-        let next_sid = next_id(remote.sid);
         if !self.covered(next_sid) {
             self.retry_soon(now, slot);
             return;

@@ -6,12 +6,13 @@ use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::UNPROVEN;
+use crate::road::answered::Joins;
 use crate::road::remote::{Remote, Target};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::{Clock, Span};
+use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Index, KeyHash, Storage};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Head, JoinBody, PacketKind};
 use core::net::SocketAddr;
 
@@ -24,8 +25,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         head: &Head,
         body: &[u8],
     ) -> Verdict {
+        let Some(answered) = Joins::TOKEN else {
+            return self.stats.drop(Reason::Unexpected);
+        };
         if head.packet == PacketKind::Request {
-            let (slot, verdict) = self.on_request(now, from, head, body);
+            let (slot, verdict) = self.on_request(now, from, head, body, answered);
             if let Some(slot) = slot {
                 self.settle(slot);
             }
@@ -119,6 +123,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         from: SocketAddr,
         head: &Head,
         body: &[u8],
+        answered: Joins,
     ) -> (Option<u32>, Verdict) {
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
@@ -161,6 +166,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     address: from,
                     standing,
                     clock,
+                    answered,
                 }));
                 if pended {
                     // Asked again and again, it is recorded once.

@@ -3,13 +3,12 @@
 use super::{AnswerPacket, State, open_coat};
 use crate::crypto::Crypto;
 use crate::road::ANSWERS;
+use crate::road::bits::{has_bit, set_bit};
 use crate::road::path::RoundTrip;
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
-use crate::road::transaction::messenger::set_bit;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Bodies, Storage};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Span};
 use crate::wire::{Flags, Head, MAX_MISSEDS, Misseds, PacketKind, Shape};
 
 /// What is known of a message whose segments are coming in.
@@ -68,8 +67,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return Verdict::Repeated;
         }
         // Silence is told what came; so is a sender that waits, and a gap that is not just reordering.
-        let patience = trip.map_or(pace.redo_min, |t: RoundTrip| t.patience(&pace));
-        assembly.interval = Span::new(patience);
+        let patience = trip.map_or_else(
+            || Span::new(pace.redo_min),
+            |t: RoundTrip| t.patience(&pace),
+        );
+        assembly.interval = patience;
         assembly.redo = now + patience;
         if (assembly.has_gap() || head.flags.contains(Flags::WAIT))
             && assembly.has_news(now, patience)
@@ -170,8 +172,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if assembly.heard + self.config.timers.partial <= now {
             self.drop_incoming(incoming, false); // H9
         } else {
-            assembly.interval = assembly.interval.doubled(&self.config.timers.messengent);
-            assembly.redo = now + assembly.interval.get();
+            assembly.interval = self.config.timers.messengent.doubled(assembly.interval);
+            assembly.redo = now + assembly.interval;
             assembly.asked = 0;
             self.owe_answer(slot, incoming);
             self.set_due_in(incoming);
@@ -195,7 +197,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 }
 
 impl Assembly {
-    pub(super) fn new(shape: Shape, now: Instant, interval: Duration) -> Self {
+    pub(super) fn new(shape: Shape, now: Instant, interval: Span) -> Self {
         Self {
             shape,
             came: 0,
@@ -204,7 +206,7 @@ impl Assembly {
             asked: 0,
             asked_at: Instant::ZERO,
             heard: now,
-            interval: Span::new(interval),
+            interval,
             redo: Instant::NEVER,
         }
     }
@@ -233,7 +235,7 @@ impl Assembly {
     }
 
     /// The first gap worth asking for: those asked for within one round trip are on their way.
-    fn gaps_from(&self, now: Instant, patience: Duration) -> u32 {
+    fn gaps_from(&self, now: Instant, patience: Span) -> u32 {
         if self.asked_at + patience > now {
             self.expected.max(self.asked)
         } else {
@@ -242,12 +244,12 @@ impl Assembly {
     }
 
     /// Whether an answer would tell the sender something.
-    fn has_news(&self, now: Instant, patience: Duration) -> bool {
+    fn has_news(&self, now: Instant, patience: Span) -> bool {
         self.expected > self.highest || self.gaps_from(now, patience) < self.highest
     }
 
     /// The gaps to ask for now, which count as asked for; `None` if there are none.
-    fn take_gaps(&mut self, now: Instant, patience: Duration, seen: &[u8]) -> Option<Misseds> {
+    fn take_gaps(&mut self, now: Instant, patience: Span, seen: &[u8]) -> Option<Misseds> {
         let from = self.gaps_from(now, patience);
         let gaps = (from..self.highest).filter(|n| !has_bit(seen, *n));
         // Segment numbers are below 65,535 (`Shape`).
@@ -256,9 +258,4 @@ impl Assembly {
         self.asked_at = now;
         Some(misseds)
     }
-}
-
-pub(super) fn has_bit(bits: &[u8], number: u32) -> bool {
-    bits.get(number as usize / 8)
-        .is_some_and(|b| b & 1 << (number % 8) != 0)
 }

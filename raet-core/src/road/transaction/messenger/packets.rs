@@ -1,12 +1,12 @@
 //! Beginning messages and making their packets, which take turns.
 
-use super::{Flight, MessagePacket, Outgoing, State, coat_len, coat_range, message_head, set_bit};
+use super::{Flight, MessagePacket, Outgoing, State, coat_len, coat_range, message_head};
 use crate::crypto::Crypto;
 use crate::limits::MESSAGE_OVERHEAD;
+use crate::road::bits::{next_bit, set_bit};
 use crate::road::remote::Remote;
 use crate::road::session::{SPAN, next_id};
 use crate::road::stack::RoadStack;
-use crate::road::transaction::clock::Span;
 use crate::storage::{Bodies, Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::{CoatKind, Flags, MAX_PACKET, Plan, plan};
@@ -89,7 +89,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             repeated: false,
             last: None,
             signature: [0; 64],
-            interval: Span::new(remote.path.trip.patience(&self.config.timers.messenger)),
+            interval: remote.path.trip.patience(&self.config.timers.messenger),
             redo: Instant::NEVER,
             probe: None,
             nacked: None,
@@ -160,7 +160,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             _ => None,
         };
         flight.last = Some((segment, flags));
-        flight.redo = now + flight.interval.get();
+        flight.redo = now + flight.interval;
         message.sent = true;
         let (ti, si) = (flight.ti, flight.si);
         let range = flight.plan.range(coat_len, segment)?;
@@ -234,12 +234,4 @@ pub(super) fn seal<C: Crypto, B: Bodies>(
     number.copy_from_slice(&message.number.to_be_bytes());
     *tag = suite.seal(key, nonce, body);
     message.sealed = Some(key.clone());
-}
-
-/// The first set bit from `from` on, below `end`.
-pub(super) fn next_bit(bits: &[u8], from: u32, end: u32) -> Option<u32> {
-    (from..end).find(|n| {
-        bits.get(*n as usize / 8)
-            .is_some_and(|b| b & 1 << (n % 8) != 0)
-    })
 }

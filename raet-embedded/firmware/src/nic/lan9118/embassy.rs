@@ -10,8 +10,8 @@ use embassy_net_driver::{
 };
 use embassy_sync::waitqueue::AtomicWaker;
 
-use super::super::FRAME;
-use super::{BASE, INT_EN, Nic, Received, Register, Sending, address, has_room};
+use super::super::{FRAME, Nic, Received, Register, Sending};
+use super::{BASE, INT_EN, address, has_room};
 use crate::{say, semihosting};
 
 const IRQ_CFG: Register = Register(BASE + 0x54);
@@ -77,14 +77,11 @@ impl Driver for Nic {
         WAITING.register(context.waker());
         // Before looking: what comes after that sets it again.
         INT_STS.write(FRAME_CAME);
-        let Some(len) = self.pull() else {
+        let came = self.take();
+        if came.is_none() {
             INT_EN.write(FRAME_CAME);
-            return None;
-        };
-        Some((
-            Received(self.received.bytes_mut(0, len)),
-            Sending(&mut self.sending),
-        ))
+        }
+        came
     }
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<Sending<'_>> {

@@ -328,23 +328,26 @@ impl Finger {
 fn chosen(known: &[RoleReport], wanted: &[String]) -> Result<Vec<RoleReport>, Problem> {
     let mut chosen: Vec<RoleReport> = Vec::new();
     for text in wanted {
-        let pattern = Pattern::new(text)
-            .map_err(|error| Problem::usage(format!("{text} is no pattern: {error}")))?;
-        let exact = known.iter().any(|role| role.role == *text);
-        let before = chosen.len();
+        // Strangers choose their names: `[` is one, too.
+        let pattern = if known.iter().any(|role| role.role == *text) {
+            None
+        } else {
+            let pattern = Pattern::new(text)
+                .map_err(|error| Problem::usage(format!("{text} is no pattern: {error}")))?;
+            Some(pattern)
+        };
         let mut found = false;
         for role in known {
-            let fits = if exact {
-                role.role == *text
-            } else {
-                pattern.matches(&role.role)
+            let fits = match &pattern {
+                Some(pattern) => pattern.matches(&role.role),
+                None => role.role == *text,
             };
             found |= fits;
             if fits && !chosen.contains(role) {
                 chosen.push(role.clone());
             }
         }
-        if before == chosen.len() && !found {
+        if !found {
             return Err(Problem::failure(format!(
                 "no role here matches {text}: `raet key list` shows those that there are"
             )));
