@@ -175,8 +175,10 @@ impl<F: NorFlash, S: Storage> Keep for FlashKeep<F, S> {
     type Error = FlashError<F::Error>;
 
     fn records(&mut self) -> impl Iterator<Item = Result<Record, Self::Error>> {
-        (ESTATE..ROLES + Self::PLACES)
-            .chain(REMOTES..REMOTES + Self::PLACES)
+        let places = |first| (0..Self::PLACES).map(move |n| first + n);
+        (ESTATE..ROLES)
+            .chain(places(ROLES))
+            .chain(places(REMOTES))
             .filter_map(|key| self.read(key).transpose())
     }
 
