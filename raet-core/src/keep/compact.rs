@@ -338,7 +338,7 @@ mod tests {
         })
     }
 
-    fn all() -> [Record; 6] {
+    fn all() -> [Record; 7] {
         [
             Record::Estate(EstateRecord { sessions: 7 }),
             remote("10.1.2.3:7530"),
@@ -347,6 +347,12 @@ mod tests {
                 name: long(),
                 status: Status::Rejected,
                 judged: true,
+                keys: KEYS,
+            }),
+            Record::Role(RoleRecord {
+                name: long(),
+                status: Status::Pending,
+                judged: false,
                 keys: KEYS,
             }),
             Record::Forgotten(long()),

@@ -24,7 +24,7 @@
 //! | [`Deadline`](Rule::Deadline) | a deadline before the engine's now | `law` |
 //! | [`Busy`](Rule::Busy) | a wake for a deadline that does nothing and leaves it, five times; outputs without end | `drive` |
 //! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
-//! | [`Curves`](Rule::Curves) | more than 8 operations on a curve for a datagram | `simulation` |
+//! | [`Curves`](Rule::Curves) | more than 8 operations on a curve for a datagram; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | an attacker's datagram after which what is proven is something else | the attacker's tests |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |

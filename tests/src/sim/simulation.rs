@@ -20,7 +20,7 @@ use super::net::{Book, Link};
 use super::plan::{Fault, Incident, Plan, S};
 use super::scene::Rng;
 use super::tape::{Said, Tape, What, head};
-use crate::suite::Seals;
+use crate::suite::{Counts, Seals};
 
 /// How a world is run.
 #[derive(Clone, Copy, Default)]
@@ -303,9 +303,11 @@ impl Simulation {
             &bytes,
             engine.get(),
         );
-        let before = receiver.counts.curve();
+        let count = |counts: &Counts| (counts.curve(), counts.verified());
+        let before = count(&receiver.counts);
         let verdict = engine.call(|e| e.handle_datagram(time, from, &mut bytes));
-        let curves = receiver.counts.curve() - before;
+        let after = count(&receiver.counts);
+        let (curves, verified) = (after.0 - before.0, after.1 - before.1);
         let right = self.guard.judge(watch, verdict, engine.get());
         if !trusted && engine.get().proven_at(from) {
             receiver.trusted.insert(from);
@@ -333,6 +335,12 @@ impl Simulation {
         });
         if curves > CURVES {
             let what = format!("a datagram of {len} bytes cost {curves} curve operations");
+            return Err((Rule::Curves, what));
+        }
+        if verified > 0
+            && let Verdict::Dropped(why @ (Reason::Address | Reason::Stranger)) = verdict
+        {
+            let what = format!("a signature was checked of what was then dropped: {why:?}");
             return Err((Rule::Curves, what));
         }
         right?;

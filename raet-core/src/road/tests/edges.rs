@@ -338,6 +338,27 @@ both! {
         assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
     }
 
+    fn a_message_older_than_the_window_is_not_called_done<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        world.lose = Box::new(|p| p.from == address(1));
+        let now = world.now;
+        let stack = &mut world.estates[1].stack;
+        let lost = stack.send(now, main, SendOptions::default(), 1, |_| ()).unwrap();
+        world.settle();
+        let lost_packet = recorded(&world, 1, TransactionKind::Message, PacketKind::Message).remove(0);
+        world.estates[1].stack.cancel(now, lost).unwrap();
+        world.lose = Box::new(|_| false);
+        for token in 0..600 {
+            world.send(1, main, token, b"x");
+            world.run(ms(150));
+        }
+        world.forget_past();
+        let verdict = world.deliver(lost_packet);
+        assert_eq!(verdict, Some(Verdict::Dropped(Reason::Replayed)));
+        assert_eq!(world.sent(0), vec![(TransactionKind::Message, PacketKind::Nack)], "nobody knows (H5)");
+        assert_eq!(world.estates[0].messages, vec![]);
+    }
+
     fn session_ids_are_asked_for_in_time<S>() {
         let (mut world, _, main) = World::<S>::allowed();
         let used = |world: &World<S>| world.estates[1].stack.remotes.get(main.0).unwrap().sid;
