@@ -148,7 +148,7 @@ fn decide(pair: &mut Pair<'_, Heap>, judge: Side, from: Status, to: Status) {
 }
 
 /// Waits until the join has ended for the judge's rejection, wherever that is told.
-fn wait_rejected(pair: &mut Pair<Heap>, judge: Side, main: Side) {
+fn wait_rejected(pair: &mut Pair<'_, Heap>, judge: Side, main: Side) {
     match (judge, main) {
         // Its joinent ends a pended join with nack, and rejects the next one (road-transactions: Join).
         (Side::Python, Side::Python) => {
