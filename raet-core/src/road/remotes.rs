@@ -142,6 +142,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if !old.is_empty() {
             self.by_name.remove(self.hash.of(old.as_str()), slot);
         }
+        if name.is_empty() {
+            return;
+        }
         // One pair a remote at most, so there is room for it.
         let inserted = self.by_name.insert(self.hash.of(name.as_str()), slot);
         debug_assert!(
@@ -165,6 +168,23 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         self.set_name(slot, name);
         true
+    }
+
+    /// Another one answers where the host asked for this remote, which nobody proved: its name and all else of
+    /// it was the word of a stranger. It is an address again, and whoever bears the name is heard (H10).
+    pub(crate) fn disclaim(&mut self, slot: u32) {
+        let asked = !self.remotes.is_linked::<UNPROVEN>(slot);
+        let claimed = |r: &Remote<C>| !r.proven && !r.name.is_empty();
+        if !asked || !self.remotes.at(slot).is_some_and(claimed) || !self.rename(slot, &Name::new())
+        {
+            return;
+        }
+        self.remotes.unlink(&mut self.records, slot);
+        self.set_role(slot, None);
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            (remote.far, remote.main, remote.kind) = (0, false, 0);
+            (remote.joined, remote.last_join) = (false, None);
+        }
     }
 
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {

@@ -226,6 +226,36 @@ both! {
         }
     }
 
+    fn a_name_is_free_once_another_answers_where_it_was_claimed<S>() {
+        // Main asks for whoever is at an address. Somebody there says bravo; later alpha answers there, whom
+        // main knows from elsewhere.
+        let mut world = World::<S>::new();
+        for (text, n) in [("main", 1), ("alpha", 2), ("bravo", 3)] {
+            let mut config = config(text, n);
+            config.main = n == 1;
+            world.add(config);
+        }
+        world.connect(1, 0);
+        world.run(ms(200));
+        let asked = world.connect(0, 5);
+        world.settle();
+        assert_eq!(respond(&mut world, 0, 5, &says("bravo", 3)), Verdict::Taken);
+        assert_eq!(world.estates[0].stack.find("bravo"), Some(asked));
+        let bravos = world.connect(2, 0);
+        world.send(2, bravos, 1, b"kept");
+        world.run(ms(10_000));
+        assert_eq!(world.outcomes(2), vec![], "the claim is in the way");
+        let answered = (0..200).any(|_| {
+            world.run(ms(500));
+            respond(&mut world, 0, 5, &says("alpha", 2)) == Verdict::Taken
+        });
+        assert!(answered);
+        let address = world.estates[0].stack.remote(asked).unwrap();
+        assert_eq!((address.name.as_str(), address.joined, address.far), ("", false, 0));
+        world.run(ms(60_000));
+        assert_eq!(world.outcomes(2), vec![(1, Outcome::Delivered)]);
+    }
+
     fn who_answers_with_weak_keys_is_not_joined<S>() {
         let mut world = World::<S>::pair();
         world.connect(1, 5);

@@ -197,7 +197,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous,
             body,
         };
-        self.check_identity(slot, body, true)?;
+        self.check_identity(slot, body, true)
+            .inspect_err(|_| self.disclaim(slot))?;
         if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
