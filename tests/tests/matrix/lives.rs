@@ -98,13 +98,12 @@ impl<'l> Two<'l> {
         mortal.taken("stays", &value);
     }
 
-    /// The mortal one's join is on disk. A keep gathers what it stores for a moment, and a join that a crash
-    /// overtakes is begun anew by whoever asked for it.
+    /// The mortal one's join is on disk, and for ours that its peer proved its keys. A keep gathers what it stores
+    /// for a moment, and a join that a crash overtakes is begun anew by whoever asked for it.
     fn kept(&self) {
-        let keep = self.options["dirpath"].as_str().expect("a path");
-        let remotes = Path::new(keep).join("remote");
-        let stored = || {
-            let mut names = std::fs::read_dir(&remotes).ok()?.flatten();
+        let keep = Path::new(self.options["dirpath"].as_str().expect("a path"));
+        let joined = || {
+            let mut names = std::fs::read_dir(keep.join("remote")).ok()?.flatten();
             names.find(|entry| {
                 entry
                     .file_name()
@@ -112,6 +111,11 @@ impl<'l> Two<'l> {
                     .starts_with("estate.stays.")
             })
         };
+        let proven = || {
+            let log = std::fs::read_to_string(keep.join("beyond.log"));
+            log.is_ok_and(|log| log.contains(r#""proven":""#))
+        };
+        let stored = || joined().filter(|_| self.mortal == Side::Python || proven());
         for _ in 0..3000 {
             if stored().is_some() {
                 return;
