@@ -357,7 +357,8 @@ fn python_joins_no_main(lab: &Lab) -> Counts {
 }
 
 fn rust_is_refused(lab: &Lab) -> Counts {
-    let setup = never(Side::Python, Side::Python).peer("joinent_timeout", 1.0);
+    // Long enough that a busy machine joins anew while it lasts.
+    let setup = never(Side::Python, Side::Python).peer("joinent_timeout", 4.0);
     let own = || Setup::new(Side::Python).ours;
     let mut pair = Pair::<Heap>::start(lab, setup);
     pair.accepting = false;
