@@ -123,6 +123,10 @@ impl Crypto for Scripted {
         self.suite.open(key, nonce, body, tag)
     }
 
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.suite.digest(parts)
+    }
+
     fn draw(&self, purpose: Purpose) -> [u8; 32] {
         let mut lines = self.script.0.borrow_mut();
         if let Some(drawn) = lines.drawn.get(&purpose) {

@@ -19,6 +19,7 @@
 //! | H15 order of checks | `h15_…` | `cost` |
 //! | H16 weak keys | `h16_…` | core `trust`: own name or keys; core `crypto` |
 //! | H17 accepting keys | `h17_…` | core `trust`: the key that was shown |
+//! | H18 names | | core `names`: a name or role changed under way, for either end and meanwhile |
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

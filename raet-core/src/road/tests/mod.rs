@@ -6,6 +6,7 @@ mod burst;
 mod delivery;
 mod edges;
 mod nack;
+mod names;
 mod records;
 mod trust;
 mod world;
