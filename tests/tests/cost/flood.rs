@@ -1,6 +1,15 @@
 //! Floods of forged datagrams, and the proven peers beside them.
 
-use super::*;
+use std::time::Duration;
+
+use raet_core::RemoteId;
+use raet_core::event::Outcome;
+use raet_core::stats::{Reason, Verdict};
+use raet_core::storage::{Fixed, Heap, Storage};
+use raet_core::wire::{BodyKind, FootKind, Head, PacketKind, TransactionKind};
+use raet_tests::sim::{World, address, config};
+
+use super::{Suite, allowed, forged, from_other, keys, request, stranger};
 
 /// Sends `count` messages from other to main while `flood` hits main before each; all must arrive.
 fn served_under<S: Storage>(

@@ -1,6 +1,19 @@
 //! What idle remotes cost: nothing, at each step of a conversation.
 
-use super::*;
+use std::time::Duration;
+
+use raet_core::crypto::PublicKeys;
+use raet_core::keep::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
+use raet_core::limits::Limits;
+use raet_core::storage::{Heap, Storage};
+use raet_core::time::Instant;
+use raet_core::wire::{FootKind, Head, PacketKind, TransactionKind};
+use raet_core::{RoadStack, SendOptions};
+use raet_tests::sim::{address, config, main_config, name};
+use raet_tests::suite::Weak;
+use raet_tests::touch::{Touch, touched};
+
+use super::{forged, keys, request, stranger};
 
 /// An engine that knows `count` proven remotes, none of which says a word, and one more that does.
 fn crowded(count: usize) -> RoadStack<Touch<Heap>, Weak> {

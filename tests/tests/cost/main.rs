@@ -13,20 +13,15 @@ mod idle;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use raet_core::RemoteId;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::event::Outcome;
-use raet_core::keep::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
-use raet_core::limits::Limits;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::storage::{Fixed, Heap, Storage};
-use raet_core::time::Instant;
+use raet_core::storage::{Heap, Storage};
 use raet_core::wire::{
     BodyKind, CoatKind, Flags, FootKind, Head, JoinBody, PacketKind, TransactionKind,
 };
-use raet_core::{RemoteId, RoadStack, SendOptions};
 use raet_tests::sim::{Packet, Rng, World, address, config, main_config, name, packet, secrets};
 use raet_tests::suite::{Counting, Counts, Weak};
-use raet_tests::touch::{Touch, touched};
 
 type Suite = Counting<Weak>;
 
