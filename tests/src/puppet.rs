@@ -13,7 +13,7 @@ use raet_core::wire::{
     emit_head,
 };
 
-use crate::sim::name;
+use crate::forge::{join_head, request, unsigned};
 
 /// Session id of a puppet's first hello; what it begins in the session that follows bears the next one.
 const HELLO_SESSION: u32 = 1;
@@ -107,24 +107,12 @@ impl<C: Crypto> Puppet<C> {
     /// Its vacuous join request.
     pub fn request(&mut self) -> Vec<u8> {
         self.stage = Stage::Joining;
-        let own = name(&Self::name_of(self.number));
-        let body = JoinBody {
-            name: own.clone(),
-            mode: 0,
-            kind: 0,
-            uid: None,
-            verify: self.keys.verify,
-            public: self.keys.public,
-            role: own,
-        };
-        let mut out = [0; 900];
-        let len = body.emit(BodyKind::Json, &mut out).expect("it fits");
-        unsigned(&self.join_head(PacketKind::Request), &out[..len])
+        request(&Self::name_of(self.number), self.keys, self.near, self.near)
     }
 
     /// The ack that ends its join.
     pub fn join_ack(&self) -> Vec<u8> {
-        unsigned(&self.join_head(PacketKind::Ack), &[])
+        unsigned(&join_head(PacketKind::Ack, self.near, self.near), &[])
     }
 
     /// It is a stranger again, as after a restart without a keep: what it begins is above all before.
@@ -133,14 +121,6 @@ impl<C: Crypto> Puppet<C> {
         self.far = 0;
         self.key = None;
         self.session += 1;
-    }
-
-    fn join_head(&self, packet: PacketKind) -> Head {
-        let mut head = Head::new(packet, TransactionKind::Join);
-        head.body = BodyKind::Json;
-        head.source = self.near;
-        head.transaction_id = self.near;
-        head
     }
 
     /// A head of this kind as the main estate expects it, signed, in the session of now, of a
@@ -158,7 +138,10 @@ impl<C: Crypto> Puppet<C> {
 
     /// The packet of this head and coat, signed.
     pub fn signed(&self, suite: &C, head: &Head, coat: &[u8]) -> Vec<u8> {
-        let mut out = unsigned(head, coat);
+        let mut out = vec![0; 256];
+        let len = emit_head(head, coat.len(), &mut out).expect("a head fits");
+        out.truncate(len);
+        out.extend_from_slice(coat);
         let foot = out.len();
         out.resize(foot + 64, 0);
         let signature = suite.sign(&self.sign, &out);
@@ -325,13 +308,4 @@ fn seal<C: Crypto>(suite: &C, key: &C::BoxKey, nonce: &[u8; 24], plain: &[u8], o
     let (tag, sealed) = out.split_first_chunk_mut::<16>().expect("room for a tag");
     sealed.copy_from_slice(plain);
     *tag = suite.seal(key, nonce, sealed);
-}
-
-/// Head and coat; the foot, if the head says that there is one, is still to come.
-fn unsigned(head: &Head, coat: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; 256];
-    let len = emit_head(head, coat.len(), &mut out).expect("a head fits");
-    out.truncate(len);
-    out.extend_from_slice(coat);
-    out
 }
