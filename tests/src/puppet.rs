@@ -20,24 +20,22 @@ const HELLO_SESSION: u32 = 1;
 
 /// A peer of one main estate.
 pub struct Puppet<C: Crypto> {
-    /// Which one it is: name, keys and ids follow from it.
-    pub number: u32,
     /// Where it is.
     pub address: SocketAddr,
     /// The uid that it gave the main estate.
     pub near: u32,
     /// The uid that the main estate gave it; 0 before it joined.
     pub far: u32,
-    /// Session id of what it begins now.
-    pub session: u32,
     /// Transaction id of what it begins next.
     pub next_ti: u32,
     /// The key of its coats, once it was allowed.
     pub key: Option<C::BoxKey>,
     /// Messages of its own that ended with done.
     pub done: u64,
-    /// Messages that it was sent.
-    pub got: u64,
+    /// Which one it is: name, keys and ids follow from it.
+    number: u32,
+    /// Session id of what it begins now.
+    session: u32,
     sign: C::SignKey,
     keys: PublicKeys,
     secrets: Secrets,
@@ -79,7 +77,6 @@ impl<C: Crypto> Puppet<C> {
             next_ti: 1,
             key: None,
             done: 0,
-            got: 0,
             sign: suite.sign_key(secrets.sign_seed()),
             keys: secrets.public_keys(suite),
             secrets,
@@ -174,7 +171,7 @@ impl<C: Crypto> Puppet<C> {
     }
 
     /// A hello for a new session.
-    pub fn hello(&mut self, suite: &C, main: [u8; 32]) -> Vec<u8> {
+    fn hello(&mut self, suite: &C, main: [u8; 32]) -> Vec<u8> {
         let ti = self.take_ti();
         let short = suite.secret_key(&bytes(self.number ^ ti << 24, 0x53));
         let hello = suite.box_key(&short, &main).expect("a sound key");
@@ -235,7 +232,6 @@ impl<C: Crypto> Puppet<C> {
                 vec![self.answer(suite, &head, PacketKind::Ack)]
             }
             (TransactionKind::Message, PacketKind::Message) => {
-                self.got += 1;
                 vec![self.answer(suite, &head, PacketKind::Done)]
             }
             (TransactionKind::Message, PacketKind::Done) => {
@@ -247,7 +243,7 @@ impl<C: Crypto> Puppet<C> {
     }
 
     /// An answer without a body to a packet of the main estate.
-    pub fn answer(&self, suite: &C, to: &Head, packet: PacketKind) -> Vec<u8> {
+    fn answer(&self, suite: &C, to: &Head, packet: PacketKind) -> Vec<u8> {
         let mut head = *to;
         head.packet = packet;
         head.source = self.near;

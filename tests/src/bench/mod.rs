@@ -6,5 +6,5 @@ mod pair;
 mod suites;
 
 pub use loopback::Loopback;
-pub use pair::{Estate, Pair, spread};
+pub use pair::{Estate, Pair};
 pub use suites::{Cheap, Meter, Suite, Timed};
