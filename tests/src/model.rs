@@ -1,6 +1,6 @@
 //! What an application may observe, as a model beside the engine.
 //!
-//! Applications on two or three estates do as generated [`Op`]s say, over a network that is as bad as
+//! Applications on three estates do as generated [`Op`]s say, over a network that is as bad as
 //! they say; the model knows nothing but what the applications asked for and were told, and says of each
 //! thing that they are told whether it may be. A sequence that breaks a rule shrinks.
 //!
