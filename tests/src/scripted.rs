@@ -34,15 +34,6 @@ impl Script {
             .or_default()
             .push_back(value.to_vec());
     }
-
-    /// Values of `like`'s kind that were not drawn.
-    pub fn left(&self, like: Purpose) -> usize {
-        self.0
-            .borrow()
-            .queues
-            .get(&kind(like))
-            .map_or(0, VecDeque::len)
-    }
 }
 
 fn kind(purpose: Purpose) -> u8 {

@@ -6,7 +6,8 @@ use raet_core::wire::BodyKind;
 use serde_json::{Value, json};
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Kinds, Ours, Pair, Setup, Side};
+use crate::pair::{Ours, Pair};
+use crate::setup::{Kinds, Setup, Side};
 use raet_tests::matrix::table::Counts;
 
 const GROUP: &str = "kinds";
