@@ -80,8 +80,13 @@ impl Claim<'_> {
         packet(&self.head(PacketKind::Request), &out[..len], 0)
     }
 
+    /// A word about the join that this began.
+    pub(super) fn word(&self, word: PacketKind) -> Vec<u8> {
+        packet(&self.head(word), &[], 0)
+    }
+
     pub(super) fn ack(&self) -> Vec<u8> {
-        packet(&self.head(PacketKind::Ack), &[], 0)
+        self.word(PacketKind::Ack)
     }
 }
 

@@ -3,6 +3,7 @@
 mod attack;
 mod basics;
 mod burst;
+mod candidates;
 mod delivery;
 mod edges;
 mod nack;

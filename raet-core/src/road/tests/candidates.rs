@@ -1,0 +1,178 @@
+//! What a join claims beside what is held: by whom it is found, and how long it counts.
+
+use std::boxed::Box;
+use std::vec::Vec;
+
+use super::attack::{Claim, inject, recorded, stranger};
+use super::both;
+use super::world::{World, address, config};
+use crate::event::RemoteEvent;
+use crate::road::RemoteId;
+use crate::stats::{Reason, Verdict};
+use crate::storage::Storage;
+use crate::time::Duration;
+use crate::wire::{Frame, PacketKind, TransactionKind};
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn joining<S: Storage>(world: &World<S>, remote: RemoteId) -> bool {
+    world.estates[0]
+        .stack
+        .remotes
+        .get(remote.0)
+        .unwrap()
+        .join
+        .is_some()
+}
+
+/// Where the hellos of estate `n` went: address and far uid.
+fn hellos<S: Storage>(world: &World<S>, n: usize) -> Vec<(core::net::SocketAddr, u32)> {
+    recorded(world, n, TransactionKind::Allow, PacketKind::Hello)
+        .iter()
+        .map(|p| (p.to, Frame::parse(&p.bytes).unwrap().head.destination))
+        .collect()
+}
+
+both! {
+    fn a_join_goes_on_and_ends_only_by_words_from_where_it_was_begun<S>() {
+        for vacuous in [true, false] {
+            let (mut world, other, _) = World::<S>::allowed();
+            let near = world.estates[0].stack.remote(other).unwrap().near;
+            let destination = if vacuous { 0 } else { near };
+            let claim = Claim { destination, ..stranger("other", 2, 1) };
+            let begun = inject(&mut world, 0, address(5), &claim.request());
+            assert_eq!(begun, Some(Verdict::Taken));
+            // Where the remote is, nobody joined; elsewhere nobody is known, unless by the id.
+            let elsewhere = if vacuous { Reason::Stranger } else { Reason::NoTransaction };
+            for (from, why) in [(address(1), Reason::NoTransaction), (address(6), elsewhere)] {
+                use PacketKind::{Ack, Nack, Pend, Refuse, Reject};
+                for word in [Ack, Pend, Nack, Refuse, Reject] {
+                    let verdict = inject(&mut world, 0, from, &claim.word(word));
+                    assert_eq!(verdict, Some(Verdict::Dropped(why)), "{word:?} from {from}");
+                    assert!(joining(&world, other), "{word:?} from {from}");
+                }
+            }
+            world.forget_past();
+            let acked = inject(&mut world, 0, address(5), &claim.ack());
+            assert_eq!(acked, Some(Verdict::Taken));
+            assert!(!joining(&world, other));
+            assert!(world.happened(0).contains(&RemoteEvent::Joined));
+        }
+    }
+
+    fn a_request_from_elsewhere_is_no_repeat<S>() {
+        for vacuous in [true, false] {
+            let (mut world, other, _) = World::<S>::allowed();
+            let near = world.estates[0].stack.remote(other).unwrap().near;
+            let destination = if vacuous { 0 } else { near };
+            let claim = Claim { destination, ..stranger("other", 2, 1) };
+            for from in [address(5), address(1), address(6)] {
+                let begun = inject(&mut world, 0, from, &claim.request());
+                assert_eq!(begun, Some(Verdict::Taken), "{from}");
+                let answers = recorded(&world, 0, TransactionKind::Join, PacketKind::Response);
+                assert_eq!(answers.last().unwrap().to, from);
+            }
+        }
+    }
+
+    fn joins_beside_proven_remotes_are_told_apart_by_their_addresses<S>() {
+        // Ids are everyone's own: two may have the same. An index that scans asks about both.
+        for first in 0..2 {
+            let (mut world, other, _) = World::<S>::allowed();
+            world.add(config("third", 3));
+            world.connect(2, 0);
+            world.run(ms(200));
+            let third = world.estates[0].stack.find("third").unwrap();
+            assert!(world.estates[0].stack.remote(third).unwrap().proven);
+            let joins = [
+                (other, address(5), Claim { source: 77, ..stranger("other", 2, 1) }),
+                (third, address(6), Claim { source: 77, ..stranger("third", 3, 2) }),
+            ];
+            for wanted in [Verdict::Taken, Verdict::Repeated] {
+                for (_, from, claim) in &joins {
+                    let verdict = inject(&mut world, 0, *from, &claim.request());
+                    assert_eq!(verdict, Some(wanted), "{}", claim.name);
+                }
+            }
+            for n in [first, 1 - first] {
+                let (remote, from, claim) = &joins[n];
+                assert!(joining(&world, *remote), "{}", claim.name);
+                let acked = inject(&mut world, 0, *from, &claim.ack());
+                assert_eq!(acked, Some(Verdict::Taken), "{}", claim.name);
+                assert!(!joining(&world, *remote), "{}", claim.name);
+            }
+        }
+    }
+
+    fn an_answer_counts_and_no_claim_that_is_older<S>() {
+        // In the name of main, and from its address, somebody joins other under an id that main never
+        // had. Other asks main again: before its allow over that claim, or during it.
+        for open in [false, true] {
+            let mut world = World::<S>::new();
+            for (text, n) in [("main", 1), ("other", 2)] {
+                let mut config = config(text, n);
+                config.main = true;
+                world.add(config);
+            }
+            world.lose = Box::new(|p| p.kind().0 == TransactionKind::Allow);
+            let main = world.connect(1, 0);
+            world.run(ms(4500));
+            let held = world.estates[1].stack.remote(main).unwrap();
+            assert!(held.joined && !held.proven);
+            let real = (address(0), held.far);
+            let claim = stranger("main", 1, 1);
+            inject(&mut world, 1, address(0), &claim.request());
+            inject(&mut world, 1, address(0), &claim.ack());
+            assert!(world.estates[1].stack.remotes.get(main.0).unwrap().candidate.is_some());
+            world.forget_past();
+            if open {
+                world.run(ms(1000));
+                assert_eq!(hellos(&world, 1).first(), Some(&(address(0), claim.source)));
+            }
+            world.lose = Box::new(|_| false);
+            world.forget_past();
+            let now = world.now;
+            world.estates[1].stack.join(now, main).unwrap();
+            world.run(ms(100));
+            assert_eq!(hellos(&world, 1), [real], "open {open}");
+            let now = world.estates[1].stack.remote(main).unwrap();
+            assert_eq!((now.allowed, now.far), (true, real.1), "open {open}");
+        }
+    }
+
+    fn an_allow_over_an_older_claim_ends_with_the_next_answer<S>() {
+        // Other joined main and moves before its allow; the cookie for it there is late. Main has asked
+        // where other was, meanwhile, and other answers: that is newer.
+        let mut world = World::<S>::new();
+        let mut main = config("main", 1);
+        (main.main, main.cascade) = (true, true);
+        world.add(main);
+        world.add(config("other", 2));
+        world.lose = Box::new(|p| p.kind().0 == TransactionKind::Allow);
+        world.connect(1, 0);
+        world.run(ms(200));
+        let other = world.estates[0].stack.find("other").unwrap();
+        let near = world.estates[0].stack.remote(other).unwrap().far;
+        world.add(config("other", 2));
+        let late = |kind| kind == (TransactionKind::Allow, PacketKind::Cookie);
+        world.lose = Box::new(move |p| {
+            late(p.kind()) || p.kind().0 == TransactionKind::Allow && p.from == address(1)
+        });
+        world.connect(2, 0);
+        world.run(ms(100));
+        let cookie = recorded(&world, 0, TransactionKind::Allow, PacketKind::Cookie).remove(0);
+        assert_eq!(cookie.to, address(2));
+        world.forget_past();
+        let now = world.now;
+        world.estates[0].stack.join(now, other).unwrap();
+        world.run(ms(11));
+        assert_eq!(hellos(&world, 0), [(address(1), near)]);
+        world.lose = Box::new(|_| false);
+        world.deliver(cookie);
+        world.run(ms(100));
+        let held = world.estates[0].stack.remote(other).unwrap();
+        assert_eq!((held.allowed, held.address), (true, address(1)));
+    }
+}
