@@ -3,9 +3,9 @@
 mod attack;
 mod basics;
 mod burst;
-mod candidates;
 mod delivery;
 mod edges;
+mod forge;
 mod nack;
 mod names;
 mod records;

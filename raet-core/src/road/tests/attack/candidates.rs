@@ -3,19 +3,17 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use super::attack::{Claim, inject, recorded, stranger};
-use super::both;
-use super::world::{World, address, config};
+use core::net::SocketAddr;
+
+use crate::config::Trust;
 use crate::event::RemoteEvent;
 use crate::road::RemoteId;
+use crate::road::tests::both;
+use crate::road::tests::forge::{Claim, inject, keys, packet, recorded, stranger};
+use crate::road::tests::world::{World, address, config, ms};
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
-use crate::time::Duration;
-use crate::wire::{Frame, PacketKind, TransactionKind};
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
+use crate::wire::{Flags, FootKind, Frame, Head, PacketKind, TransactionKind};
 
 fn joining<S: Storage>(world: &World<S>, remote: RemoteId) -> bool {
     world.estates[0]
@@ -28,7 +26,7 @@ fn joining<S: Storage>(world: &World<S>, remote: RemoteId) -> bool {
 }
 
 /// Where the hellos of estate `n` went: address and far uid.
-fn hellos<S: Storage>(world: &World<S>, n: usize) -> Vec<(core::net::SocketAddr, u32)> {
+fn hellos<S: Storage>(world: &World<S>, n: usize) -> Vec<(SocketAddr, u32)> {
     recorded(world, n, TransactionKind::Allow, PacketKind::Hello)
         .iter()
         .map(|p| (p.to, Frame::parse(&p.bytes).unwrap().head.destination))
@@ -174,5 +172,79 @@ both! {
         world.run(ms(100));
         let held = world.estates[0].stack.remote(other).unwrap();
         assert_eq!((held.allowed, held.address), (true, address(1)));
+    }
+
+    fn a_claim_has_no_say_in_an_allow_over_what_is_held<S>() {
+        for word in [PacketKind::Unjoined, PacketKind::Reject, PacketKind::Refuse] {
+            // Main takes any keys, so a stranger's make a candidate.
+            let mut world = World::<S>::new();
+            let mut main = config("main", 1);
+            main.main = true;
+            main.trust = Trust::Always;
+            world.add(main);
+            world.add(config("other", 2));
+            world.connect(1, 0);
+            world.run(ms(500));
+            world.forget_past();
+            let other = world.estates[0].stack.find("other").unwrap();
+            let now = world.now;
+            world.estates[0].stack.allow(now, other).unwrap();
+            world.settle();
+            let hello = recorded(&world, 0, TransactionKind::Allow, PacketKind::Hello).remove(0);
+            let open = Frame::parse(&hello.bytes).unwrap().head;
+            let claim = Claim { role: "other", ..stranger("other", 7, 1) };
+            inject(&mut world, 0, address(5), &claim.request());
+            let mut head = Head::new(word, TransactionKind::Allow);
+            head.flags = Flags::CORRESPONDENT;
+            head.foot = FootKind::Nacl;
+            (head.source, head.destination) = (claim.source, open.source);
+            (head.session, head.transaction_id) = (open.session, open.transaction_id);
+            let verdict = inject(&mut world, 0, address(5), &packet(&head, &[], 7));
+            assert_eq!(verdict, Some(Verdict::Dropped(Reason::Address)), "{word:?}");
+            world.run(ms(100));
+            let other = world.estates[0].stack.remote(other).unwrap();
+            assert!(other.joined && other.allowed, "{word:?}");
+            assert!(!world.happened(0).iter().any(|what| matches!(what, RemoteEvent::AllowFailed(_))));
+            assert_eq!(other.keys, Some(keys(2)));
+        }
+    }
+
+    fn a_recorded_hello_over_a_forged_join_does_not_hold_up_our_own_allow<S>() {
+        for own in ["a-main", "z-main"] {
+            let mut world = World::<S>::new();
+            let mut main = config(own, 1);
+            main.main = true;
+            world.add(main);
+            world.add(config("other", 2));
+            world.connect(1, 0);
+            world.run(ms(500));
+            let hello = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello).remove(0);
+            let far = Frame::parse(&hello.bytes).unwrap().head.source;
+            // Main is to reach other, which is silent; a stranger plays the recording over and over.
+            let mut main = config(own, 1);
+            main.main = true;
+            let records = world.estates[0].records.clone();
+            world.restart(0, main, records);
+            world.lose = Box::new(|p| p.from == address(1) || p.to == address(1));
+            let other = world.connect(0, 1);
+            for ti in 1..200 {
+                let claim = Claim { role: "other", source: far, ..stranger("other", 2, ti) };
+                inject(&mut world, 0, address(7), &claim.request());
+                inject(&mut world, 0, address(7), &claim.ack());
+                inject(&mut world, 0, address(7), &hello.bytes);
+                world.run(ms(100));
+            }
+            world.forget_past();
+            world.lose = Box::new(|_| false);
+            let mut ti = 1000;
+            while ti < 4000 && !world.estates[0].stack.remote(other).unwrap().allowed {
+                ti += 1;
+                let claim = Claim { role: "other", source: far, ..stranger("other", 2, ti) };
+                inject(&mut world, 0, address(7), &claim.request());
+                inject(&mut world, 0, address(7), &hello.bytes);
+                world.run(ms(100));
+            }
+            assert!(world.estates[0].stack.remote(other).unwrap().allowed, "{own}");
+        }
     }
 }
