@@ -3,15 +3,11 @@
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, address, config};
+use super::world::{World, address, config, ms};
 use crate::event::{AllowFailure, RemoteEvent};
 use crate::storage::Storage;
 use crate::time::Duration;
 use crate::wire::{PacketKind, TransactionKind};
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 /// Runs the world while somebody on the path changes what joins of this kind say.
 fn lie<S: Storage>(

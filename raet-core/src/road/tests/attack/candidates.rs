@@ -42,9 +42,9 @@ both! {
             let claim = Claim { destination, ..stranger("other", 2, 1) };
             let begun = inject(&mut world, 0, address(5), &claim.request());
             assert_eq!(begun, Some(Verdict::Taken));
-            // Where the remote is, nobody joined; elsewhere nobody is known, unless by the id.
-            let elsewhere = if vacuous { Reason::Stranger } else { Reason::NoTransaction };
-            for (from, why) in [(address(1), Reason::NoTransaction), (address(6), elsewhere)] {
+            // Where it is held, and elsewhere, nobody is known to join, unless by the id.
+            let why = if vacuous { Reason::Stranger } else { Reason::NoTransaction };
+            for from in [address(1), address(6)] {
                 use PacketKind::{Ack, Nack, Pend, Refuse, Reject};
                 for word in [Ack, Pend, Nack, Refuse, Reject] {
                     let verdict = inject(&mut world, 0, from, &claim.word(word));
@@ -102,6 +102,20 @@ both! {
                 assert!(!joining(&world, *remote), "{}", claim.name);
             }
         }
+    }
+
+    fn a_join_from_where_another_is_held_is_found_though_that_one_is_claimed_elsewhere<S>() {
+        let (mut world, other, _) = World::<S>::allowed();
+        let claimed = Claim { source: 77, ..stranger("other", 2, 1) };
+        assert_eq!(inject(&mut world, 0, address(5), &claimed.request()), Some(Verdict::Taken));
+        let third = Claim { source: 77, ..stranger("third", 3, 2) };
+        for wanted in [Verdict::Taken, Verdict::Repeated] {
+            assert_eq!(inject(&mut world, 0, address(1), &third.request()), Some(wanted));
+        }
+        let remote = world.estates[0].stack.find("third").unwrap();
+        assert!(joining(&world, remote));
+        assert_eq!(inject(&mut world, 0, address(1), &third.ack()), Some(Verdict::Taken));
+        assert!(!joining(&world, remote) && joining(&world, other));
     }
 
     fn an_answer_counts_and_no_claim_that_is_older<S>() {
