@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use raet_core::config::{Config, Trust};
 use raet_core::crypto::{NaclSuite, Secrets};
@@ -13,7 +13,8 @@ use raet_core::wire::name;
 use raet_core::{RemoteId, RoadStack, time};
 use raet_std::keep::{FileKeep, KeepOptions};
 use raet_std::{Road, RoadBuilder, Shutdown};
-use rustix::time::{ClockId, clock_gettime};
+use raet_tests::bench::cpu;
+use rustix::time::ClockId;
 use tempfile::TempDir;
 
 const ESTATES: usize = 1000;
@@ -197,12 +198,4 @@ fn fill(folder: &TempDir) {
         }));
     }
     keep.store(&records).expect("room on the disk");
-}
-
-fn cpu(clock: ClockId) -> Duration {
-    let time = clock_gettime(clock);
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }

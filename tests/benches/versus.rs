@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 use std::thread;
-use std::time::Duration;
 
 use raet_std::core::config::Trust;
 use raet_std::core::event::Outcome;
 use raet_std::{Body, Delivery, Road, Shutdown};
+use raet_tests::bench::cpu;
 use raet_tests::interop;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
 /// Messages in each measurement, after a tenth of it to warm up.
 const OURS: u32 = 20_000;
@@ -56,19 +56,10 @@ fn ours() -> f64 {
         taking.join().expect("all were taken");
     };
     carry(OURS / 10);
-    let before = cpu_time();
+    let before = cpu(ClockId::ProcessCPUTime);
     carry(OURS);
-    let spent = cpu_time().saturating_sub(before);
+    let spent = cpu(ClockId::ProcessCPUTime).saturating_sub(before);
     other.shutdown(&Shutdown::NOW);
     main.shutdown(&Shutdown::NOW);
     spent.as_secs_f64() * 1e6 / f64::from(OURS)
-}
-
-/// Processor time of this process, all threads.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.unsigned_abs(),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
 }

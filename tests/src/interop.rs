@@ -136,14 +136,10 @@ pub struct Road {
     pub address: SocketAddr,
     /// The estate's name.
     pub name: String,
-    /// The estate's role.
-    pub role: String,
     /// Its Ed25519 verify key, 64 hex digits.
     pub verify_hex: String,
     /// Its X25519 public key, 64 hex digits.
     pub public_hex: String,
-    /// The whole reply.
-    pub reply: Value,
 }
 
 /// A running peer. It is stopped when dropped, and killed if it does not stop.
@@ -219,10 +215,8 @@ impl Peer {
         Road {
             address,
             name: text("name"),
-            role: text("role"),
             verify_hex: text("verhex"),
             public_hex: text("pubhex"),
-            reply,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the tests of raet share.
 
 pub mod bench;
+pub mod forge;
 pub mod fuzz;
 pub mod interop;
 pub mod live;

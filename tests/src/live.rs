@@ -253,18 +253,6 @@ fn free_port() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port")
 }
 
-/// Loses `percent` of the datagrams each way, drawn from a seed.
-pub fn lossy(seed: u64, percent: u64) -> Lose {
-    let mut state = seed;
-    Box::new(move |_, _| {
-        // An LCG's high bits are enough for a coin.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % 100 < percent
-    })
-}
-
 /// Loses the first `times` packets of one kind that go one way.
 pub fn lose_first(way: Way, kind: (TransactionKind, PacketKind), times: u32) -> Lose {
     let mut left = times;

@@ -13,31 +13,29 @@ use raet_core::wire::{
     emit_head,
 };
 
-use crate::sim::name;
+use crate::forge::{join_head, request, unsigned};
 
 /// Session id of a puppet's first hello; what it begins in the session that follows bears the next one.
 const HELLO_SESSION: u32 = 1;
 
 /// A peer of one main estate.
 pub struct Puppet<C: Crypto> {
-    /// Which one it is: name, keys and ids follow from it.
-    pub number: u32,
     /// Where it is.
     pub address: SocketAddr,
     /// The uid that it gave the main estate.
     pub near: u32,
     /// The uid that the main estate gave it; 0 before it joined.
     pub far: u32,
-    /// Session id of what it begins now.
-    pub session: u32,
     /// Transaction id of what it begins next.
     pub next_ti: u32,
     /// The key of its coats, once it was allowed.
     pub key: Option<C::BoxKey>,
     /// Messages of its own that ended with done.
     pub done: u64,
-    /// Messages that it was sent.
-    pub got: u64,
+    /// Which one it is: name, keys and ids follow from it.
+    number: u32,
+    /// Session id of what it begins now.
+    session: u32,
     sign: C::SignKey,
     keys: PublicKeys,
     secrets: Secrets,
@@ -79,7 +77,6 @@ impl<C: Crypto> Puppet<C> {
             next_ti: 1,
             key: None,
             done: 0,
-            got: 0,
             sign: suite.sign_key(secrets.sign_seed()),
             keys: secrets.public_keys(suite),
             secrets,
@@ -107,24 +104,12 @@ impl<C: Crypto> Puppet<C> {
     /// Its vacuous join request.
     pub fn request(&mut self) -> Vec<u8> {
         self.stage = Stage::Joining;
-        let own = name(&Self::name_of(self.number));
-        let body = JoinBody {
-            name: own.clone(),
-            mode: 0,
-            kind: 0,
-            uid: None,
-            verify: self.keys.verify,
-            public: self.keys.public,
-            role: own,
-        };
-        let mut out = [0; 900];
-        let len = body.emit(BodyKind::Json, &mut out).expect("it fits");
-        unsigned(&self.join_head(PacketKind::Request), &out[..len])
+        request(&Self::name_of(self.number), self.keys, self.near, self.near)
     }
 
     /// The ack that ends its join.
     pub fn join_ack(&self) -> Vec<u8> {
-        unsigned(&self.join_head(PacketKind::Ack), &[])
+        unsigned(&join_head(PacketKind::Ack, self.near, self.near), &[])
     }
 
     /// It is a stranger again, as after a restart without a keep: what it begins is above all before.
@@ -133,14 +118,6 @@ impl<C: Crypto> Puppet<C> {
         self.far = 0;
         self.key = None;
         self.session += 1;
-    }
-
-    fn join_head(&self, packet: PacketKind) -> Head {
-        let mut head = Head::new(packet, TransactionKind::Join);
-        head.body = BodyKind::Json;
-        head.source = self.near;
-        head.transaction_id = self.near;
-        head
     }
 
     /// A head of this kind as the main estate expects it, signed, in the session of now, of a
@@ -158,7 +135,10 @@ impl<C: Crypto> Puppet<C> {
 
     /// The packet of this head and coat, signed.
     pub fn signed(&self, suite: &C, head: &Head, coat: &[u8]) -> Vec<u8> {
-        let mut out = unsigned(head, coat);
+        let mut out = vec![0; 256];
+        let len = emit_head(head, coat.len(), &mut out).expect("a head fits");
+        out.truncate(len);
+        out.extend_from_slice(coat);
         let foot = out.len();
         out.resize(foot + 64, 0);
         let signature = suite.sign(&self.sign, &out);
@@ -191,7 +171,7 @@ impl<C: Crypto> Puppet<C> {
     }
 
     /// A hello for a new session.
-    pub fn hello(&mut self, suite: &C, main: [u8; 32]) -> Vec<u8> {
+    fn hello(&mut self, suite: &C, main: [u8; 32]) -> Vec<u8> {
         let ti = self.take_ti();
         let short = suite.secret_key(&bytes(self.number ^ ti << 24, 0x53));
         let hello = suite.box_key(&short, &main).expect("a sound key");
@@ -252,7 +232,6 @@ impl<C: Crypto> Puppet<C> {
                 vec![self.answer(suite, &head, PacketKind::Ack)]
             }
             (TransactionKind::Message, PacketKind::Message) => {
-                self.got += 1;
                 vec![self.answer(suite, &head, PacketKind::Done)]
             }
             (TransactionKind::Message, PacketKind::Done) => {
@@ -264,7 +243,7 @@ impl<C: Crypto> Puppet<C> {
     }
 
     /// An answer without a body to a packet of the main estate.
-    pub fn answer(&self, suite: &C, to: &Head, packet: PacketKind) -> Vec<u8> {
+    fn answer(&self, suite: &C, to: &Head, packet: PacketKind) -> Vec<u8> {
         let mut head = *to;
         head.packet = packet;
         head.source = self.near;
@@ -325,13 +304,4 @@ fn seal<C: Crypto>(suite: &C, key: &C::BoxKey, nonce: &[u8; 24], plain: &[u8], o
     let (tag, sealed) = out.split_first_chunk_mut::<16>().expect("room for a tag");
     sealed.copy_from_slice(plain);
     *tag = suite.seal(key, nonce, sealed);
-}
-
-/// Head and coat; the foot, if the head says that there is one, is still to come.
-fn unsigned(head: &Head, coat: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; 256];
-    let len = emit_head(head, coat.len(), &mut out).expect("a head fits");
-    out.truncate(len);
-    out.extend_from_slice(coat);
-    out
 }

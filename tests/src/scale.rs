@@ -17,9 +17,9 @@ use raet_core::limits::Limits;
 use raet_core::storage::{Heap, Storage};
 use raet_core::time::Instant;
 use raet_core::{RemoteId, RoadStack, SendOptions};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
-use crate::bench::Suite;
+use crate::bench::{Suite, cpu};
 use crate::puppet::Puppet;
 use crate::sim::engine::Meter;
 use crate::sim::{Rng, name};
@@ -304,10 +304,10 @@ impl<C: Suite> Crowd<C> {
         let mut spent = Duration::ZERO;
         let meter = self.meter;
         self.bytes += meter(&mut || {
-            let began = clock();
+            let began = cpu(ClockId::ThreadCPUTime);
             self.ask(&mut ask);
             self.listen();
-            spent = clock().saturating_sub(began);
+            spent = cpu(ClockId::ThreadCPUTime).saturating_sub(began);
         });
         spent
     }
@@ -370,11 +370,6 @@ impl<C: Suite> Crowd<C> {
         }
         answers
     }
-}
-
-fn clock() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Puppet `n` is at 10.0.0.0 + n.

@@ -34,15 +34,6 @@ impl Script {
             .or_default()
             .push_back(value.to_vec());
     }
-
-    /// Values of `like`'s kind that were not drawn.
-    pub fn left(&self, like: Purpose) -> usize {
-        self.0
-            .borrow()
-            .queues
-            .get(&kind(like))
-            .map_or(0, VecDeque::len)
-    }
 }
 
 fn kind(purpose: Purpose) -> u8 {
@@ -121,6 +112,10 @@ impl Crypto for Scripted {
 
     fn open(&self, key: &Self::BoxKey, nonce: &[u8; 24], body: &mut [u8], tag: &[u8; 16]) -> bool {
         self.suite.open(key, nonce, body, tag)
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.suite.digest(parts)
     }
 
     fn draw(&self, purpose: Purpose) -> [u8; 32] {

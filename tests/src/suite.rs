@@ -179,6 +179,10 @@ impl Crypto for Weak {
         good
     }
 
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        hash(&[b"digest", &hash(parts)])
+    }
+
     fn draw(&self, purpose: Purpose) -> [u8; 32] {
         hash(&[b"draw", &self.seed, &purpose.to_bytes()])
     }
@@ -305,6 +309,10 @@ impl<C: Crypto> Crypto for Counting<C> {
     fn open(&self, key: &C::BoxKey, nonce: &[u8; 24], body: &mut [u8], tag: &[u8; 16]) -> bool {
         bump(&self.counts.0.opened);
         self.suite.open(key, nonce, body, tag)
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.suite.digest(parts)
     }
 
     fn draw(&self, purpose: Purpose) -> [u8; 32] {

@@ -19,6 +19,7 @@
 //! | H15 order of checks | `h15_…` | `cost` |
 //! | H16 weak keys | `h16_…` | core `trust`: own name or keys; core `crypto` |
 //! | H17 accepting keys | `h17_…` | core `trust`: the key that was shown |
+//! | H18 names | | core `names`: a name or role changed under way, for either end and meanwhile |
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -31,13 +32,10 @@ use raet_core::keep::Status;
 use raet_core::limits::Limits;
 use raet_core::stats::{Reason, Verdict};
 use raet_core::storage::{Heap, Storage};
-use raet_core::wire::{
-    BodyKind, CoatKind, Flags, FootKind, Head, JoinBody, PacketKind, TransactionKind,
-};
+use raet_core::wire::{CoatKind, Flags, Head, PacketKind, TransactionKind};
 use raet_core::{RemoteId, SendOptions};
-use raet_tests::sim::{
-    Packet, Weather, World, address, config, dead, fair, main_config, name, packet, secrets,
-};
+use raet_tests::forge::{head_from, join_head, keys, request, signed, unsigned};
+use raet_tests::sim::{Packet, Weather, World, address, config, dead, fair, main_config, secrets};
 use raet_tests::suite::Weak;
 
 type Two = World<Heap, Weak>;
@@ -75,68 +73,6 @@ fn first(world: &Two, n: usize, transaction: TransactionKind, packet: PacketKind
     sent.next().expect("it was sent").clone()
 }
 
-/// Signed by the owner of secrets `n`.
-fn signed(head: &Head, coat: &[u8], n: u8) -> Vec<u8> {
-    let head = Head {
-        foot: FootKind::Nacl,
-        ..*head
-    };
-    packet(&Weak::new(&[0; 32]), &secrets(n), &head, coat)
-}
-
-fn unsigned(head: &Head, coat: &[u8]) -> Vec<u8> {
-    let head = Head {
-        foot: FootKind::Nada,
-        ..*head
-    };
-    packet(&Weak::new(&[0; 32]), &secrets(0), &head, coat)
-}
-
-/// The head of something that other begins towards main, in their session.
-fn from_other(
-    world: &Two,
-    main: RemoteId,
-    transaction: TransactionKind,
-    packet: PacketKind,
-) -> Head {
-    let held = world.estates[1].stack.remote(main).expect("it is there");
-    let mut head = Head::new(packet, transaction);
-    head.source = held.near;
-    head.destination = held.far;
-    head.session = 2;
-    head.transaction_id = 50;
-    head.body = BodyKind::Json;
-    head
-}
-
-fn keys(n: u8) -> PublicKeys {
-    secrets(n).public_keys(&Weak::new(&[0; 32]))
-}
-
-/// What anyone can say of itself.
-fn request(text: &str, keys: PublicKeys, head: &Head) -> Vec<u8> {
-    let body = JoinBody {
-        name: name(text),
-        mode: 0,
-        kind: 0,
-        uid: None,
-        verify: keys.verify,
-        public: keys.public,
-        role: name(text),
-    };
-    let mut out = [0; 900];
-    let len = body.emit(BodyKind::Json, &mut out).expect("it fits");
-    unsigned(head, &out[..len])
-}
-
-fn join_head(packet: PacketKind, source: u32, ti: u32) -> Head {
-    let mut head = Head::new(packet, TransactionKind::Join);
-    head.body = BodyKind::Json;
-    head.source = source;
-    head.transaction_id = ti;
-    head
-}
-
 #[test]
 fn h1_every_drop_is_counted_by_reason() {
     let (mut world, ..) = allowed();
@@ -168,11 +104,11 @@ fn h2_what_is_not_signed_does_not_count() {
                     let head = Head {
                         flags,
                         session,
-                        ..from_other(&world, main, transaction, kind)
+                        ..head_from(&world, 1, main, transaction, kind)
                     };
                     let verdict = world.inject(0, address(1), &unsigned(&head, b""));
                     assert!(matches!(verdict, Verdict::Dropped(_)));
-                    let verdict = world.inject(0, address(1), &signed(&head, b"", 9));
+                    let verdict = world.inject(0, address(1), &signed(9, &head, b""));
                     assert!(matches!(verdict, Verdict::Dropped(_)));
                 }
             }
@@ -254,11 +190,7 @@ fn h4_a_claim_beside_a_proven_remote_goes_when_nobody_proves_it() {
     let (mut world, other, _) = allowed();
     let before = world.estates[0].stack.remote(other);
     let from = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 7530));
-    let verdict = world.inject(
-        0,
-        from,
-        &request("other", keys(2), &join_head(PacketKind::Request, 4711, 1)),
-    );
+    let verdict = world.inject(0, from, &request("other", keys(2), 4711, 1));
     assert_eq!(verdict, Verdict::Taken);
     world.inject(
         0,
@@ -372,7 +304,13 @@ fn h8_no_session_outlives_a_restart() {
 fn h9_a_partial_message_goes_when_its_sender_is_silent() {
     let (mut world, other, main) = allowed();
     let share = world.estates[0].stack.limits().remote_inbox_bytes as u32;
-    let head = from_other(&world, main, TransactionKind::Message, PacketKind::Message);
+    let head = head_from(
+        &world,
+        1,
+        main,
+        TransactionKind::Message,
+        PacketKind::Message,
+    );
     let head = Head {
         coat: CoatKind::Nacl,
         segments: 16_384,
@@ -388,24 +326,24 @@ fn h9_a_partial_message_goes_when_its_sender_is_silent() {
         (62, Verdict::Dropped(Reason::Full)),
     ] {
         let bytes = signed(
+            2,
             &Head {
                 transaction_id: ti,
                 ..head
             },
             &part,
-            2,
         );
         assert_eq!(world.inject(0, address(1), &bytes), verdict);
     }
     world.weather = dead();
     world.run(Duration::from_secs(61));
     let bytes = signed(
+        2,
         &Head {
             transaction_id: 62,
             ..head
         },
         &part,
-        2,
     );
     assert_eq!(
         world.inject(0, address(1), &bytes),
@@ -424,7 +362,13 @@ fn h9_a_partial_message_goes_when_its_sender_is_silent() {
 #[test]
 fn h9_one_datagram_draws_one_resend_at_most() {
     let (mut world, _, main) = allowed();
-    let head = from_other(&world, main, TransactionKind::Message, PacketKind::Message);
+    let head = head_from(
+        &world,
+        1,
+        main,
+        TransactionKind::Message,
+        PacketKind::Message,
+    );
     let head = Head {
         coat: CoatKind::Nacl,
         segments: 65_535,
@@ -435,7 +379,7 @@ fn h9_one_datagram_draws_one_resend_at_most() {
     };
     let sent = world.log.len();
     assert_eq!(
-        world.inject(0, address(1), &signed(&head, &[0; 2], 2)),
+        world.inject(0, address(1), &signed(2, &head, &[0; 2])),
         Verdict::Taken
     );
     assert!(world.log.len() - sent <= 1);
@@ -512,11 +456,7 @@ fn h12_an_ack_counts_only_after_what_it_acknowledges() {
         config
     });
     let from = address(7);
-    world.inject(
-        0,
-        from,
-        &request("guest", keys(7), &join_head(PacketKind::Request, 9, 1)),
-    );
+    world.inject(0, from, &request("guest", keys(7), 9, 1));
     let verdict = world.inject(0, from, &unsigned(&join_head(PacketKind::Ack, 9, 1), b""));
     assert_eq!(verdict, Verdict::Dropped(Reason::Unexpected));
     let guest = world.estates[0].stack.find("guest").expect("it waits");
@@ -544,7 +484,7 @@ fn h12_an_ack_counts_only_after_what_it_acknowledges() {
         destination: hello.source,
         ..hello
     };
-    let verdict = world.inject(1, address(0), &signed(&ack, b"", 1));
+    let verdict = world.inject(1, address(0), &signed(1, &ack, b""));
     assert_eq!(verdict, Verdict::Dropped(Reason::Unexpected));
     assert!(
         !world.estates[1]
@@ -619,19 +559,25 @@ fn h14_full_is_silence_and_a_newer_hello_replaces_an_older() {
 #[test]
 fn h15_bad_signatures_are_not_held_against_a_proven_peer() {
     let (mut world, _, main) = allowed();
-    let head = from_other(&world, main, TransactionKind::Message, PacketKind::Message);
+    let head = head_from(
+        &world,
+        1,
+        main,
+        TransactionKind::Message,
+        PacketKind::Message,
+    );
     let head = Head {
         coat: CoatKind::Nacl,
         ..head
     };
     for n in 0..2000 {
         let forged = signed(
+            9,
             &Head {
                 transaction_id: 100 + n,
                 ..head
             },
             b"coat",
-            9,
         );
         assert_eq!(
             world.inject(0, address(1), &forged),
@@ -673,11 +619,7 @@ fn h16_weak_keys_are_refused() {
         },
     ];
     for (n, keys) in weak.into_iter().enumerate() {
-        let asked = request(
-            "guest",
-            keys,
-            &join_head(PacketKind::Request, 9, n as u32 + 1),
-        );
+        let asked = request("guest", keys, 9, n as u32 + 1);
         assert_eq!(
             world.inject(0, address(5), &asked),
             Verdict::Dropped(Reason::WeakKey),
@@ -686,7 +628,7 @@ fn h16_weak_keys_are_refused() {
         assert_eq!(world.estates[0].stack.remotes().count(), 0);
         assert_eq!(world.estates[0].stack.roles().count(), 0);
     }
-    let asked = request("guest", good, &join_head(PacketKind::Request, 9, 99));
+    let asked = request("guest", good, 9, 99);
     assert_eq!(world.inject(0, address(5), &asked), Verdict::Taken);
 }
 
@@ -698,11 +640,7 @@ fn h17_what_was_seen_is_accepted_and_nothing_else() {
         config.trust = Trust::Never;
         config
     });
-    world.inject(
-        0,
-        address(5),
-        &request("guest", keys(5), &join_head(PacketKind::Request, 9, 1)),
-    );
+    world.inject(0, address(5), &request("guest", keys(5), 9, 1));
     let now = world.now;
     let stack = &mut world.estates[0].stack;
     let judged = stack.judge_role(now, "guest", Status::Accepted, Some(&keys(6)));

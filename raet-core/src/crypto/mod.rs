@@ -192,6 +192,9 @@ pub trait Crypto {
     /// is compared in constant time.
     fn open(&self, key: &Self::BoxKey, nonce: &[u8; 24], body: &mut [u8], tag: &[u8; 16]) -> bool;
 
+    /// The first half of SHA-512 over `parts`, one after the other. What it is of is not secret.
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32];
+
     /// 32 bytes that nobody can guess who does not have the suite's seed. A shorter value is the first
     /// of them.
     fn draw(&self, purpose: Purpose) -> [u8; 32];

@@ -9,7 +9,7 @@ use super::Check;
 use ed25519_dalek::verify_batch;
 
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
-use ed25519_dalek::{Sha512, Signature, Verifier, VerifyingKey};
+use ed25519_dalek::{Digest, Sha512, Signature, Verifier, VerifyingKey};
 use salsa20::cipher::consts::U10;
 use x25519_dalek::{PublicKey, StaticSecret};
 use xsalsa20poly1305::{AeadInPlace, KeyInit, XSalsa20Poly1305};
@@ -163,6 +163,16 @@ impl Crypto for NaclSuite {
         key.0
             .decrypt_in_place_detached(nonce.into(), &[], body, tag.into())
             .is_ok()
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hash = Sha512::new();
+        for part in parts {
+            hash.update(part);
+        }
+        let mut half = [0; 32];
+        half.copy_from_slice(&hash.finalize()[..32]);
+        half
     }
 
     fn draw(&self, purpose: Purpose) -> [u8; 32] {

@@ -469,3 +469,11 @@ fn secrets_cannot_be_shown_or_copied_about_and_are_wiped() {
     wiped::<x25519_dalek::StaticSecret>();
     assert!(core::mem::needs_drop::<NaclBoxKey>());
 }
+
+#[test]
+fn a_digest_is_half_of_sha512() {
+    // FIPS 180-4, the example of one block.
+    let half = bytes("ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a");
+    assert_eq!(suite().digest(&[b"abc"]), half);
+    assert_eq!(suite().digest(&[b"a", b"", b"bc"]), half);
+}

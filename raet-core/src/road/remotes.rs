@@ -180,6 +180,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         }
         self.remotes.unlink(&mut self.records, slot);
+        self.close_handshake(slot);
         self.set_role(slot, None);
         if let Some(remote) = self.remotes.at_mut(slot) {
             (remote.far, remote.main, remote.kind) = (0, false, 0);

@@ -5,6 +5,7 @@
 
 use super::writer::Writer;
 use super::{BodyError, NoSpace};
+use crate::crypto::hex;
 
 /// The plain part of a hello, which is also what its box holds: 64 times the digit 0.
 pub const HELLO_PLAIN: [u8; 64] = [b'0'; 64];
@@ -236,7 +237,29 @@ layout! {
         vouch: 48,
         /// The nonce of the vouch.
         nonce: 24,
-        /// The domain name of the allowent's host, padded with spaces; a difference proves nothing.
+        /// Free. In 0.6.8 the domain name of the allowent's host, padded with spaces; a difference is
+        /// logged. In an estate of this implementation what the two are called (H18).
         name: 128,
+    }
+}
+
+/// What the free field of an initiate begins with if it tells of names: no host's name does, for it would
+/// need a colon.
+const NAMES: &[u8; 6] = b"names:";
+
+impl InitiateInner {
+    /// The free field as an estate of this implementation fills it: the digest of what the two estates are
+    /// called, in hex digits, padded with spaces.
+    pub fn names_field(digest: &[u8; 32]) -> [u8; 128] {
+        let mut field = [b' '; 128];
+        let mut out = Writer::new(&mut field);
+        out.put(NAMES);
+        out.put(&hex::encode(digest));
+        field
+    }
+
+    /// Whether the free field tells of names.
+    pub fn tells_names(&self) -> bool {
+        self.name.starts_with(NAMES)
     }
 }

@@ -111,6 +111,11 @@ impl Crypto for Cheap {
         *tag == self.seal(key, nonce, body)
     }
 
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let digest = |word, part: &&[u8]| fold(&repeat(word), part);
+        repeat(parts.iter().fold(0, digest))
+    }
+
     fn draw(&self, purpose: Purpose) -> [u8; 32] {
         let word = fold(&self.seed, &purpose.to_bytes());
         repeat(word ^ word >> 31)
@@ -209,6 +214,10 @@ impl Crypto for Timed {
 
     fn open(&self, key: &Self::BoxKey, nonce: &[u8; 24], body: &mut [u8], tag: &[u8; 16]) -> bool {
         self.meter.time(|| self.suite.open(key, nonce, body, tag))
+    }
+
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.suite.digest(parts)
     }
 
     fn draw(&self, purpose: Purpose) -> [u8; 32] {

@@ -6,9 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::sim::{
-    Packet, Rng, World, address, config, dead, fair, main_config, name, packet, rough, secrets,
-};
+use crate::forge::{keys, packet_of, unsigned};
+use crate::sim::{Packet, Rng, World, address, config, dead, fair, main_config, name, rough};
 use crate::suite::Weak;
 use raet_core::config::{Presence, Trust};
 use raet_core::event::Event;
@@ -252,12 +251,7 @@ impl<S: Storage> Fuzz<S> {
         } else if choices.one_in(4) {
             body = choices.blob(400);
         }
-        let bytes = packet(
-            &Weak::new(&[0; 32]),
-            &secrets(signer as u8 + 1),
-            &answer,
-            &body,
-        );
+        let bytes = packet_of(signer as u8 + 1, &answer, &body);
         let packet = Packet { from, to, bytes };
         self.world.deliver(&packet);
     }
@@ -294,13 +288,13 @@ impl<S: Storage> Fuzz<S> {
             body = vec![choices.byte(); size];
         }
         let signer = from as u8 + 1;
-        let bytes = packet(&Weak::new(&[0; 32]), &secrets(signer), &head, &body);
+        let bytes = packet_of(signer, &head, &body);
         self.world.inject(to, address(from), &bytes);
     }
 
     fn join(&mut self, choices: &mut Choices<'_>) {
         let to = choices.below(3);
-        let keys = secrets(choices.byte() % 8).public_keys(&Weak::new(&[0; 32]));
+        let keys = keys(choices.byte() % 8);
         let nears: Vec<u32> = self.world.estates[to]
             .stack
             .remotes()
@@ -337,7 +331,7 @@ impl<S: Storage> Fuzz<S> {
         };
         let mut out = [0; 900];
         let len = body.emit(BodyKind::Json, &mut out).expect("it fits");
-        let bytes = packet(&Weak::new(&[0; 32]), &secrets(0), &head, &out[..len]);
+        let bytes = unsigned(&head, &out[..len]);
         let from = address(choices.below(6));
         self.world.inject(to, from, &bytes);
     }

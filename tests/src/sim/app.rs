@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use raet_core::SendOptions;
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::error::SendError;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
+use raet_core::{RemoteId, SendOptions};
 
+use super::engine::Taken;
+use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
 use super::net::first_address;
@@ -239,18 +241,6 @@ impl Simulation {
         !self.plan.menace.is_there() || remote.proven || called
     }
 
-    /// Whether host `n` knows `whom` by another remote, too, that has proven its keys. What a join says is
-    /// protected by nothing (H3), so whoever forges joins can give an estate a second name here. Both
-    /// remotes are one over there: each displaces the other's session, and the sessions of the one that
-    /// is behind are old.
-    fn is_twice(&self, n: usize, remote: &RemoteInfo, whom: usize) -> bool {
-        let engine = self.hosts[n].engine.as_ref();
-        let remotes = engine.map_or(Vec::new(), |e| e.get().remotes());
-        remotes
-            .iter()
-            .any(|r| r.id != remote.id && r.proven && self.keyholder(r) == Some(whom))
-    }
-
     /// Whether two hosts find each other again, wherever they went and whatever the other forgot. Where
     /// neither calls the other they were introduced by forged joins: then the one must still be where the
     /// other sends to, and take it in. Only a main estate takes strangers (H10).
@@ -264,11 +254,24 @@ impl Simulation {
                 && (hosts[whom].main || there.is_none_or(|e| e.get().find(self.name(n)).is_some()))
     }
 
-    /// The host that is at a remote's address, if its role is the host's.
-    pub(super) fn keyholder(&self, remote: &RemoteInfo) -> Option<usize> {
-        let host = self.book.owner(remote.address)?;
-        let role = self.plan.hosts[host].role;
-        (*remote.role == *self.name(role)).then_some(host)
+    /// Whether who sent this keeps to no rule: it bears no host's name, nor a host's keys, which an allow
+    /// proves together (H18).
+    pub(super) fn is_attacker(&self, n: usize, taken: &Taken) -> bool {
+        let engine = self.hosts[n].engine.as_ref();
+        let remote = engine.and_then(|e| e.get().remote(taken.remote));
+        let honest = |role: &str| self.plan.hosts.iter().any(|host| role == host.name);
+        Guard::is_attacker(&taken.name) && remote.is_some_and(|r| !honest(&r.role))
+    }
+
+    /// Who answers where an application called is somebody that it knows by another remote: it gives up
+    /// the one without a name, and what it was to bring.
+    pub(super) fn known_by_another(&mut self, n: usize, remote: RemoteId) {
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        if let Some(engine) = &mut self.hosts[n].engine
+            && (engine.get().remote(remote)).is_some_and(|r| r.name.is_empty())
+        {
+            let _ = engine.call(|e| e.forget(time, remote));
+        }
     }
 
     /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
@@ -413,12 +416,10 @@ impl Simulation {
         let honest = |sent: &Sent| {
             let remote = self.hosts[sent.from].engine.as_ref();
             let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            // Nor is it owed where its receiver is known by another remote by now, or has lost its
-            // memory of who was only introduced to it by a forged join.
+            // Nor is it owed where its receiver has lost its memory of who was only introduced to it by a
+            // forged join.
             remote.is_none_or(|r| {
-                self.whom(sent.from, &r) == Some(sent.to)
-                    && !self.is_twice(sent.from, &r, sent.to)
-                    && self.may_find(sent.from, &r, sent.to)
+                self.whom(sent.from, &r) == Some(sent.to) && self.may_find(sent.from, &r, sent.to)
             })
         };
         let mut open = self.ledger.open(|n| lives[n]);
@@ -443,11 +444,7 @@ impl Simulation {
             for to in &self.plan.hosts[n].connects {
                 let up = |of: usize, whom: usize| {
                     let engine = self.hosts[of].engine.as_ref()?.get();
-                    let named = engine.find(self.name(whom));
-                    let named = named.and_then(|id| engine.remote(id));
-                    let mut all = engine.remotes().into_iter();
-                    all.find(|r| r.allowed && self.keyholder(r) == Some(whom))
-                        .or(named)
+                    engine.remote(engine.find(self.name(whom))?)
                 };
                 let (here, there) = (up(n, *to), up(*to, n));
                 let both = [&here, &there];

@@ -1,11 +1,10 @@
 //! Hosts at work: started and stopped, and driven as a driver drives an engine.
 
-use raet_core::event::{Event, RemoteEvent};
+use raet_core::event::{Event, JoinFailure, RemoteEvent};
 use raet_core::keep::Record;
 
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
-use super::guard::Guard;
 use super::law::{self, Law, Rule};
 use super::plan::Fault;
 use super::simulation::{Happening, Simulation};
@@ -249,12 +248,15 @@ impl Simulation {
                         self.report.sessions += 1;
                         let life = self.hosts[whom].life;
                         self.ledger.session(n, whom, life);
+                        self.hosts[n].allowed.insert(*remote, whom);
                     }
-                    // Who it was cannot be asked any more: all may be meant.
                     (RemoteEvent::Forgotten, _) => {
-                        for other in 0..self.hosts.len() {
-                            self.ledger.forgot(n, other);
+                        if let Some(whom) = self.hosts[n].allowed.remove(remote) {
+                            self.ledger.forgot(n, whom);
                         }
+                    }
+                    (RemoteEvent::JoinFailed(JoinFailure::NameTaken), _) => {
+                        self.known_by_another(n, *remote);
                     }
                     _ => {}
                 }
@@ -286,14 +288,8 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
-            // A name is a claim; the keys of a role are what is proven.
-            let remote = host
-                .engine
-                .as_ref()
-                .and_then(|e| e.get().remote(taken.remote));
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            let from = from.or_else(|| remote.and_then(|r| self.keyholder(&r)));
-            if from.is_none() && Guard::is_attacker(&taken.name) || to_attacker(&taken.body) {
+            if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
@@ -302,7 +298,7 @@ impl Simulation {
                 host: n,
                 text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
             });
-            self.ledger.took(n, life, from, &taken.name, &taken.body)?;
+            self.ledger.took(n, life, from, &taken.body)?;
         }
         Ok(any)
     }

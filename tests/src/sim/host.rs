@@ -1,10 +1,11 @@
 //! A host: an engine with its driver, its socket, its clock, its keep and its application.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use raet_core::RemoteId;
 use raet_core::config::Config;
 use raet_core::crypto::Secrets;
 use raet_core::error::SetupError;
@@ -72,6 +73,8 @@ pub(super) struct Host {
     pub(super) counts: Counts,
     /// Addresses that it has proven, or that its application called.
     pub(super) trusted: HashSet<SocketAddr>,
+    /// Who its remotes are that had a session in this life.
+    pub(super) allowed: HashMap<RemoteId, usize>,
 }
 
 impl Host {
@@ -96,6 +99,7 @@ impl Host {
             rng,
             counts: Counts::default(),
             trusted: HashSet::new(),
+            allowed: HashMap::new(),
         }
     }
 
@@ -150,6 +154,7 @@ impl Host {
         self.wake = None;
         self.socket.clear();
         self.storing.clear();
+        self.allowed.clear();
         self.unstored = 0;
     }
 

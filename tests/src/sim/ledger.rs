@@ -41,11 +41,8 @@ pub(super) type Breach = (Rule, String);
 pub(super) struct Ledger {
     pub(super) sent: Vec<Sent>,
     by_body: HashMap<Vec<u8>, usize>,
-    /// Messages taken, by receiver, its memory of the sender, the name that it knows it by, and the
-    /// message. What a join says is protected by nothing (H3): whoever forges joins can give an honest
-    /// estate a second name, which is a remote of its own with a memory of its own (outcomes: Exactly
-    /// once in a session). Nothing else makes a receiver know anybody by another name.
-    taken_by: HashSet<(usize, Memory, String, usize)>,
+    /// Messages taken, by receiver, its memory of the sender, and the message.
+    taken_by: HashSet<(usize, Memory, usize)>,
     /// How often a message was taken.
     taken: HashMap<usize, u32>,
     /// Of bodies too short to be told apart, by sender, receiver and body: sent, taken, delivered, failed.
@@ -123,7 +120,6 @@ impl Ledger {
         host: usize,
         life: u32,
         from: Option<usize>,
-        named: &str,
         body: &[u8],
     ) -> Result<(), Breach> {
         self.received += 1;
@@ -163,7 +159,7 @@ impl Ledger {
             return Err((Rule::Verdict, what));
         }
         let memory = self.memory(host, life, from);
-        let taken = (host, memory, named.to_owned(), number);
+        let taken = (host, memory, number);
         if !self.taken_by.insert(taken) {
             return Err((Rule::Once, format!("message {number} was taken twice")));
         }

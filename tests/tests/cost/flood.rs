@@ -1,6 +1,16 @@
 //! Floods of forged datagrams, and the proven peers beside them.
 
-use super::*;
+use std::time::Duration;
+
+use raet_core::RemoteId;
+use raet_core::event::Outcome;
+use raet_core::stats::{Reason, Verdict};
+use raet_core::storage::{Fixed, Heap, Storage};
+use raet_core::wire::{FootKind, Head, PacketKind, TransactionKind};
+use raet_tests::forge::{head_from, keys, request};
+use raet_tests::sim::{World, address, config};
+
+use super::{Suite, allowed, forged, from_other, stranger};
 
 /// Sends `count` messages from other to main while `flood` hits main before each; all must arrive.
 fn served_under<S: Storage>(
@@ -36,8 +46,8 @@ fn survives_a_flood_of_joins<S: Storage>() {
             let text = format!("guest-{n}");
             // Every other one claims to be other itself.
             let bytes = match n % 2 {
-                0 => request("other", "other", keys(2), n),
-                _ => request(&text, &text, keys((n % 250) as u8), n),
+                0 => request("other", keys(2), n | 1, n),
+                _ => request(&text, keys((n % 250) as u8), n | 1, n),
             };
             world.inject(0, stranger(n % 1000 + round as u32), &bytes);
         }
@@ -58,27 +68,19 @@ fn a_flood_of_bad_signatures_leaves_proven_peers_served() {
     let (mut world, counts, _, main) = allowed::<Heap>();
     // A stranger joins, which anyone can, and so has an id of ours to send forgeries to.
     let guest = world.add(Heap::LIMITS, || config("guest", 9));
-    world.estates[guest]
-        .stack
-        .connect(world.now, address(0), 0)
-        .expect("room");
+    let main_there = world.connect(guest, 0);
     world.weather = Box::new(|_, packet, _| match packet.kind() {
         Some((TransactionKind::Allow, _)) => Vec::new(), // it never proves its keys
         _ => vec![Duration::from_millis(5)],
     });
     world.run(Duration::from_millis(100));
-    let held = world.estates[0]
-        .stack
-        .find("guest")
-        .and_then(|r| world.estates[0].stack.remote(r));
-    let held = held.expect("it joined");
+    assert!(world.estates[0].stack.find("guest").is_some(), "it joined");
     world.forget_past();
-    let mut head = Head::new(PacketKind::Hello, TransactionKind::Allow);
-    head.foot = FootKind::Nacl;
-    head.body = BodyKind::Raw;
-    head.source = held.far;
-    head.destination = held.near;
-    head.session = 1;
+    let (transaction, packet) = (TransactionKind::Allow, PacketKind::Hello);
+    let head = Head {
+        foot: FootKind::Nacl,
+        ..head_from(&world, guest, main_there, transaction, packet)
+    };
     let (mut ti, before, started) = (100, counts.verified(), world.now);
     served_under(&mut world, main, 40, |world, _| {
         for _ in 0..100 {

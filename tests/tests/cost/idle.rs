@@ -1,6 +1,20 @@
 //! What idle remotes cost: nothing, at each step of a conversation.
 
-use super::*;
+use std::time::Duration;
+
+use raet_core::crypto::PublicKeys;
+use raet_core::keep::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
+use raet_core::limits::Limits;
+use raet_core::storage::{Heap, Storage};
+use raet_core::time::Instant;
+use raet_core::wire::{FootKind, Head, PacketKind, TransactionKind};
+use raet_core::{RoadStack, SendOptions};
+use raet_tests::forge::{keys, request};
+use raet_tests::sim::{address, config, main_config, name};
+use raet_tests::suite::Weak;
+use raet_tests::touch::{Touch, touched};
+
+use super::{forged, stranger};
 
 /// An engine that knows `count` proven remotes, none of which says a word, and one more that does.
 fn crowded(count: usize) -> RoadStack<Touch<Heap>, Weak> {
@@ -135,7 +149,7 @@ fn conversation(count: usize) -> Vec<u64> {
                 );
             }
             270 => {
-                let mut bytes = request("new", "new", keys(9), 5);
+                let mut bytes = request("new", keys(9), 5, 5);
                 touches.push(touched(|| main.handle_datagram(now, stranger(70_000), &mut bytes)).0);
             }
             _ => {}

@@ -13,20 +13,14 @@ mod idle;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::event::Outcome;
-use raet_core::keep::{EstateRecord, Record, RemoteRecord, RoleRecord, Status};
-use raet_core::limits::Limits;
+use raet_core::RemoteId;
+use raet_core::crypto::NaclSuite;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::storage::{Fixed, Heap, Storage};
-use raet_core::time::Instant;
-use raet_core::wire::{
-    BodyKind, CoatKind, Flags, FootKind, Head, JoinBody, PacketKind, TransactionKind,
-};
-use raet_core::{RemoteId, RoadStack, SendOptions};
-use raet_tests::sim::{Packet, Rng, World, address, config, main_config, name, packet, secrets};
+use raet_core::storage::{Heap, Storage};
+use raet_core::wire::{BodyKind, CoatKind, Flags, FootKind, Head, PacketKind, TransactionKind};
+use raet_tests::forge::{head_from, packet_of, request};
+use raet_tests::sim::{Packet, Rng, World, address, config, main_config, secrets};
 use raet_tests::suite::{Counting, Counts, Weak};
-use raet_tests::touch::{Touch, touched};
 
 type Suite = Counting<Weak>;
 
@@ -47,46 +41,19 @@ fn stranger(n: u32) -> SocketAddr {
     SocketAddr::from(([10 + a, b, c, d], 7530))
 }
 
-/// A vacuous join request: all that it says is public or made up.
-fn request(text: &str, role: &str, keys: PublicKeys, n: u32) -> Vec<u8> {
-    let mut head = Head::new(PacketKind::Request, TransactionKind::Join);
-    head.body = BodyKind::Json;
-    head.source = n | 1;
-    head.transaction_id = n;
-    let body = JoinBody {
-        name: name(text),
-        mode: 0,
-        kind: 0,
-        uid: None,
-        verify: keys.verify,
-        public: keys.public,
-        role: name(role),
-    };
-    let mut out = [0; 900];
-    let len = body.emit(BodyKind::Json, &mut out).expect("it fits");
-    packet(&Weak::new(&[0; 32]), &secrets(0), &head, &out[..len])
-}
-
-fn keys(n: u8) -> PublicKeys {
-    secrets(n).public_keys(&Weak::new(&[0; 32]))
-}
-
-/// A head as other would write it to main.
+/// The head of a message as other would write it to main.
 fn from_other<S: Storage>(world: &World<S, Suite>, main: RemoteId) -> Head {
-    let held = world.estates[1].stack.remote(main).expect("it is there");
-    let mut head = Head::new(PacketKind::Message, TransactionKind::Message);
-    head.foot = FootKind::Nacl;
-    head.coat = CoatKind::Nacl;
-    head.source = held.near;
-    head.destination = held.far;
-    head.session = 2;
-    head.transaction_id = 77;
-    head
+    let (transaction, packet) = (TransactionKind::Message, PacketKind::Message);
+    Head {
+        foot: FootKind::Nacl,
+        coat: CoatKind::Nacl,
+        ..head_from(world, 1, main, transaction, packet)
+    }
 }
 
-/// As `packet`, with a foot that is no signature.
+/// A packet whose foot, if its head says that there is one, is no signature of anybody here.
 fn forged(head: &Head, coat: &[u8]) -> Vec<u8> {
-    packet(&Weak::new(&[0; 32]), &secrets(99), head, coat)
+    packet_of(99, head, coat)
 }
 
 #[test]
@@ -430,12 +397,8 @@ fn no_answer_to_the_unproven_is_larger_than_three_times_what_drew_it() {
         }
     }
     for n in 0..20 {
-        questions.push(request(
-            "g",
-            "g",
-            secrets(n).public_keys(&NaclSuite::new(&[0; 32])),
-            n.into(),
-        ));
+        let keys = secrets(n).public_keys(&NaclSuite::new(&[0; 32]));
+        questions.push(request("g", keys, u32::from(n | 1), n.into()));
     }
     for to in 0..2 {
         for (n, question) in questions.iter().enumerate() {

@@ -15,7 +15,7 @@ use raet_std::{Body, Event, Incoming, Message, Road, SendOptions, Shutdown};
 use raet_tests::interop;
 use serde_json::{Map, Value, json};
 
-use crate::pair;
+use crate::setup;
 
 /// Set for a process that is to be such an estate.
 const MARK: &str = "RAET_MATRIX_ESTATE";
@@ -129,15 +129,15 @@ fn start(command: &Value) -> Result<Road, String> {
     let period = command["period"].as_f64().map(Duration::from_secs_f64);
     let mutable = command["mutable"] == true;
     let patience = command["patience"].as_f64();
-    let patience = patience.map_or(pair::BOUND, Duration::from_secs_f64);
+    let patience = patience.map_or(setup::BOUND, Duration::from_secs_f64);
     let mut builder = Road::builder(command["name"].as_str().unwrap_or_default())
         .bind(address)
         .main(command["main"] == true)
         .trust(trust)
         .configure(move |config| {
             config.mutable = mutable;
-            config.timers = pair::timers();
-            pair::be_patient(&mut config.timers, patience);
+            config.timers = setup::timers();
+            setup::be_patient(&mut config.timers, patience);
             config.presence = period.map(|period| Presence {
                 period,
                 ..Presence::default()

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::fleet::Member;
 use crate::lab::{Cell, Lab};
-use crate::pair::Side;
+use crate::setup::Side;
 
 const GROUP: &str = "crowd";
 

@@ -8,7 +8,7 @@ use raet_tests::interop::{self, is};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, Lent};
-use crate::pair::{self, BOUND, Side};
+use crate::setup::{self, BOUND, Side};
 
 /// How often something is asked for that a process does not tell by itself.
 const LOOK: Duration = Duration::from_millis(10);
@@ -33,9 +33,9 @@ impl<'l> Member<'l> {
         let mut options = json!({
             "cmd": "start", "kind": "road", "name": name, "main": main, "mutable": true,
             "auto": "once", "ha": ["127.0.0.1", 0], "period": 0.2, "offset": 0.05,
-            "timeouts": pair::short_timeouts(), "joinent_timeout": 0,
+            "timeouts": setup::short_timeouts(), "joinent_timeout": 0,
         });
-        for (class, limit) in pair::PATIENT {
+        for (class, limit) in setup::PATIENT {
             options["timeouts"][class] = json!({"Timeout": limit});
         }
         for (field, value) in more.as_object().expect("an object") {

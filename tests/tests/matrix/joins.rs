@@ -8,10 +8,12 @@ use raet_core::keep::Status;
 use raet_core::storage::Heap;
 use raet_tests::interop::is;
 use raet_tests::matrix::table::Counts;
+use raet_tests::sim::name;
 use serde_json::{Value, json};
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Pair, Setup, Side, name};
+use crate::pair::Pair;
+use crate::setup::{Setup, Side};
 
 const GROUP: &str = "joins";
 

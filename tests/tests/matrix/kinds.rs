@@ -6,8 +6,10 @@ use raet_core::wire::{BodyKind, CoatKind, FootKind};
 use serde_json::{Value, json};
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Kinds, Ours, Pair, Setup, Side, name};
+use crate::pair::{Ours, Pair};
+use crate::setup::{Kinds, Setup, Side};
 use raet_tests::matrix::table::Counts;
+use raet_tests::sim::name;
 
 const GROUP: &str = "kinds";
 const MIXED: &str = "mixed kinds";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::Member;
 use crate::lab::{Cell, Lab};
-use crate::pair::Side;
+use crate::setup::Side;
 
 const GROUP: &str = "lives";
 

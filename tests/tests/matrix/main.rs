@@ -17,6 +17,7 @@ mod lab;
 mod lives;
 mod pair;
 mod policy;
+mod setup;
 mod takeover;
 mod traffic;
 mod truth;

@@ -9,7 +9,8 @@ use raet_tests::matrix::table::Counts;
 use serde_json::json;
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Kinds, Pair, Setup, Side};
+use crate::pair::Pair;
+use crate::setup::{Kinds, Setup, Side};
 
 const GROUP: &str = "policy";
 

@@ -17,7 +17,8 @@ use raet_tests::matrix::table::Counts;
 use serde_json::{Value, json};
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Kinds, Ours, Pair, Setup, Side, TRUTHS};
+use crate::pair::{Ours, Pair, TRUTHS};
+use crate::setup::{Kinds, Setup, Side};
 
 const GROUP: &str = "traffic";
 

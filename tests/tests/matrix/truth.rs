@@ -12,7 +12,8 @@ use raet_tests::matrix::table::Counts;
 use serde_json::json;
 
 use crate::lab::{Cell, Lab};
-use crate::pair::{Pair, Setup, Side, pack};
+use crate::pair::{Pair, pack};
+use crate::setup::{Setup, Side};
 
 const GROUP: &str = "truth";
 

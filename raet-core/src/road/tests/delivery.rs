@@ -5,22 +5,17 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{Packet, World, address, config};
+use super::world::{Packet, World, address, config, ms};
 use crate::config::Presence;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Doubt, Failure, JoinFailure, Outcome, RemoteEvent};
 use crate::keep::Record;
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
-use crate::time::Duration;
 use crate::wire::{BodyKind, Flags, Frame, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 fn send_with<S: Storage>(
     world: &mut World<S>,

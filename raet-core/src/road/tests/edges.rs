@@ -4,9 +4,9 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::attack::{Claim, inject, keys, packet, recorded, stranger};
 use super::both;
-use super::world::{World, address, config, name};
+use super::forge::{Claim, inject, keys, packet, recorded, stranger};
+use super::world::{World, address, config, ms, name};
 use crate::config::{Config, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::{Gone, SetupError};
@@ -24,10 +24,6 @@ use crate::wire::{
 
 /// What is wrong, and what is said of it.
 type Case<T, Error> = (fn(&mut T), Error);
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 fn made<S: Storage>(
     config: Config,

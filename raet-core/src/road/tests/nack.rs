@@ -5,20 +5,15 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, config};
+use super::world::{World, config, ms};
 use crate::event::{Doubt, Failure, Outcome};
 use crate::road::{RemoteId, SendOptions};
 use crate::storage::Storage;
-use crate::time::Duration;
 use crate::wire::{Frame, PacketKind, TransactionKind};
 
 const MESSAGE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Message);
 const DONE: (TransactionKind, PacketKind) = (TransactionKind::Message, PacketKind::Done);
 const ALIVE: (TransactionKind, PacketKind) = (TransactionKind::Alive, PacketKind::Request);
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 /// Main answers the newest packet of this kind of other's as 0.6.8 does: no, and not why.
 fn nack_newest<S: Storage>(world: &mut World<S>, kind: (TransactionKind, PacketKind)) {

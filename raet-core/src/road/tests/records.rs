@@ -1,15 +1,16 @@
 //! What the keep is to hold, whenever it stores what and whatever comes between.
 
+use std::vec;
 use std::vec::Vec;
 
 use core::time::Duration;
 
-use super::attack::{Claim, inject, stranger};
 use super::both;
-use super::world::{World, address, config, name};
+use super::forge::{Claim, inject, stranger};
+use super::world::{World, address, config, ms, name};
 use crate::config::Config;
 use crate::crypto::NaclSuite;
-use crate::keep::{Place, Record};
+use crate::keep::{Place, Record, RemoteRecord};
 use crate::limits::Limits;
 use crate::road::RoadStack;
 use crate::storage::Storage;
@@ -123,5 +124,77 @@ both! {
         let new = world.estates[0].stack.remote(new).unwrap();
         assert_eq!((new.near, new.address, new.allowed), (old.near, elsewhere, true));
         assert!(new.session > old.session, "{} after {}", new.session, old.session);
+    }
+
+    fn a_life_begins_with_both_names_of_a_stranger_that_changed_it<S>() {
+        let mut world = World::<S>::allowed().0;
+        let records = world.estates[0].records.clone();
+        let other = records.iter().find_map(|r| match r {
+            Record::Remote(r) => Some(r.clone()),
+            _ => None,
+        }).unwrap();
+        // The new name was stored, the end of the former one not yet. Meanwhile it was proven, or not.
+        for (proven, first) in [(true, true), (true, false), (false, true)] {
+            let new = RemoteRecord { proven, ..other.clone() };
+            let former = RemoteRecord { name: name("former"), proven: false, ..other.clone() };
+            let mut kept: Vec<_> = records.iter().filter(|r| !matches!(r, Record::Remote(_))).cloned().collect();
+            let pair = if first { [former, new] } else { [new, former] };
+            kept.extend(pair.map(Record::Remote));
+            let mut main = config("main", 1);
+            main.main = true;
+            let n = world.add_with(main, S::LIMITS, kept);
+            world.drive(n);
+            let near = |text| {
+                let stack = &world.estates[n].stack;
+                stack.remote(stack.find(text).unwrap()).unwrap().near
+            };
+            assert_ne!(near("former"), near("other"));
+            assert!(!proven || near("other") == other.near);
+            // What is kept from now on contradicts itself no more.
+            let nears: Vec<_> = world.estates[n].records.iter().filter_map(|r| match r {
+                Record::Remote(r) => Some((r.name.clone(), r.near)),
+                _ => None,
+            }).collect();
+            assert_eq!(nears.len(), 2);
+            assert!(nears.iter().all(|(name, kept)| near(name.as_str()) == *kept));
+        }
+    }
+
+    fn a_stranger_that_changes_its_name_leaves_no_record_behind<S>() {
+        let mut world = World::<S>::pair();
+        let first = stranger("guest", 9, 1);
+        inject(&mut world, 0, address(5), &first.request());
+        inject(&mut world, 0, address(5), &first.ack());
+        let guest = world.estates[0].stack.find("guest").unwrap();
+        let near = world.estates[0].stack.remote(guest).unwrap().near;
+        let second = Claim { destination: near, role: "guest", ..stranger("visitor", 9, 2) };
+        let second = Claim { source: first.source, ..second };
+        inject(&mut world, 0, address(5), &second.request());
+        inject(&mut world, 0, address(5), &second.ack());
+        let visitor = world.estates[0].stack.find("visitor").expect("the road is mutable");
+        assert_eq!(world.estates[0].stack.remote(visitor).unwrap().near, near);
+        assert_eq!(world.estates[0].stack.find("guest"), None);
+        let kept: Vec<_> = world.estates[0].records.iter().filter_map(|r| match r {
+            Record::Remote(r) => Some(r.name.clone()),
+            _ => None,
+        }).collect();
+        assert_eq!(kept, vec![name("visitor")]);
+        let mut main = config("main", 1);
+        main.main = true;
+        let records = world.estates[0].records.clone();
+        world.add_with(main, S::LIMITS, records);
+    }
+
+    fn a_handshake_that_waits_for_the_keep_is_not_forgotten<S>() {
+        let mut world = World::<S>::pair();
+        world.connect(1, 0);
+        world.run(ms(500));
+        let records = world.estates[1].records.clone();
+        world.restart(1, config("other", 2), records);
+        let main = world.estates[1].stack.find("main").unwrap();
+        // Asked for before the first record is stored.
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(500));
+        assert!(world.estates[1].stack.remote(main).unwrap().allowed);
     }
 }

@@ -4,7 +4,8 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{Packet, World, address, config, name, secrets};
+use super::forge::keys;
+use super::world::{Packet, World, address, config, ms, name};
 use crate::config::{Presence, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::{IntroduceError, JudgeError};
@@ -14,14 +15,6 @@ use crate::road::{RemoteId, RoadStack};
 use crate::storage::Storage;
 use crate::time::Duration;
 use crate::wire::{PacketKind, TransactionKind};
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-fn keys(n: u8) -> PublicKeys {
-    secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
-}
 
 /// `main` leaves keys to a person.
 fn careful<S: Storage>() -> World<S> {

@@ -66,6 +66,10 @@ fn keep(records: &mut Vec<Record>, record: Record) {
     }
 }
 
+pub(crate) fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.try_into().unwrap()
 }

@@ -17,6 +17,10 @@
 //! ```
 //!
 //! What was proven before stays until the new session is (H2): a hello displaces nothing.
+//!
+//! What the two are called travelled in a join, which proves nothing (H3). So the initiate says it again,
+//! as the allower knows it, and an allowent that knows it otherwise rejects (H18): else whoever is on the
+//! path could give either another name than its own.
 
 mod allowent;
 mod allower;
@@ -33,8 +37,8 @@ use crate::road::transaction::clock::{Clock, Tick};
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
 use crate::time::Instant;
-use crate::wire::handshake::Initiate;
-use crate::wire::{BodyKind, CoatKind, Flags, Head, PacketKind, TransactionKind};
+use crate::wire::handshake::{Initiate, InitiateInner};
+use crate::wire::{BodyKind, CoatKind, Flags, Head, Name, PacketKind, TransactionKind};
 
 /// The plain part of a hello, and what its box holds.
 const FILLER: [u8; 64] = [b'0'; 64];
@@ -290,6 +294,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Some(keys) => Some(keys.public),
             None => self.role_of(slot).map(|role| role.public),
         }
+    }
+
+    /// What an initiate says of names and roles, those of the allower before those of the allowent (H18).
+    fn names_field(&self, allower: [&Name; 2], allowent: [&Name; 2]) -> [u8; 128] {
+        let [a, b] = allower.map(|name| name.as_bytes());
+        let [c, d] = allowent.map(|name| name.as_bytes());
+        // With their lengths, of a byte each, no two lists of names are the same bytes.
+        let [al, bl, cl, dl] = [a, b, c, d].map(|name| [name.len() as u8]);
+        let digest = self.suite.digest(&[&al, a, &bl, b, &cl, c, &dl, d]);
+        InitiateInner::names_field(&digest)
     }
 
     fn nonce(&self, purpose: Purpose) -> [u8; 24] {

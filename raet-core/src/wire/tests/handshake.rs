@@ -75,3 +75,24 @@ fn each_length_but_the_right_one_is_refused() {
         assert!(Hello::parse(bytes).is_err());
     }
 }
+
+#[test]
+fn the_free_field_tells_of_names_or_of_a_host() {
+    let mut inner = InitiateInner {
+        public: [1; 32],
+        vouch: [2; 48],
+        nonce: [3; 24],
+        name: InitiateInner::names_field(&[0xa5; 32]),
+    };
+    assert!(inner.tells_names());
+    let text = core::str::from_utf8(&inner.name).unwrap();
+    assert_eq!(
+        text.trim_end_matches(' '),
+        ["names:", &"a5".repeat(32)].concat()
+    );
+    for host in ["", "names.example.org", "1.0.0.127.in-addr.arpa", "::1"] {
+        inner.name = [b' '; 128];
+        inner.name[..host.len()].copy_from_slice(host.as_bytes());
+        assert!(!inner.tells_names(), "{host}");
+    }
+}

@@ -108,6 +108,10 @@ impl Crypto for Counted {
         self.count(|suite| suite.open(key, nonce, body, tag))
     }
 
+    fn digest(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.count(|suite| suite.digest(parts))
+    }
+
     fn draw(&self, purpose: Purpose) -> [u8; 32] {
         self.count(|suite| suite.draw(purpose))
     }

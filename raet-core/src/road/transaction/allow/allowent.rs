@@ -245,6 +245,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if inner.public != self.far_long(slot, open.target)? {
             return None;
         }
+        // H18: what the joins said of names was said by these two.
+        if inner.tells_names() {
+            let allower = [&self.remotes.at(slot)?.name, &self.role_name(slot)];
+            let allowent = [&self.config.name, &self.config.role];
+            if inner.name != self.names_field(allower, allowent) {
+                return None;
+            }
+        }
         let long = self.suite.box_key(&self.box_secret, &inner.public).ok()?;
         let mut vouched = [0; 32];
         self.open_from(&long, &inner.nonce, &inner.vouch, &mut vouched)?;

@@ -181,6 +181,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             .box_key(&self.box_secret, &self.far_long(slot, open.target)?)
             .ok()?;
         let own_short = self.suite.public_key(short);
+        let name = self.names_field(
+            [&self.config.name, &self.config.role],
+            [&remote.name, &self.role_name(slot)],
+        );
         let mut proof = InitiateInner {
             public: self.public.public,
             vouch: [0; 48],
@@ -188,7 +192,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 remote: birth,
                 attempt,
             }),
-            name: [b' '; 128],
+            name,
         };
         self.seal_into(&long, &proof.nonce, &own_short, &mut proof.vouch);
         let mut plain = [0; InitiateInner::LEN];

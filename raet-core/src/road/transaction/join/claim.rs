@@ -128,15 +128,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let address = claim.from.unwrap_or(remote.path.address);
         if !stands {
+            let of = |r: &Remote<C>| (r.role, r.main, r.kind);
+            let before = self.remotes.at(slot).map(of);
+            let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
+            let named = self.remotes.at(slot).is_some_and(|r| r.name == body.name);
             if !self.rename(slot, &body.name) {
                 return Err(JoinFailure::Refused);
             }
             self.drop_candidate(slot); // the newest claim counts
-            let of = |r: &Remote<C>| (r.role, r.main, r.kind);
-            let before = self.remotes.at(slot).map(of);
             self.set_role(slot, Some(offer.role));
-            let held = self.remotes.at(slot).map(|r| (r.path.address, r.far));
-            if held != Some((address, claim.far)) {
+            let same_role = before.is_some_and(|(role, ..)| role == Some(offer.role));
+            if !named || !same_role || held != Some((address, claim.far)) {
                 self.close_handshake(slot); // it was begun over what was claimed before
             }
             self.set_address(slot, address);

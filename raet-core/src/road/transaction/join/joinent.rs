@@ -83,18 +83,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The remote with an open vacuous join from this source.
     pub(super) fn joining_from(&self, from: SocketAddr, far: u32) -> Option<u32> {
-        self.by_address(from, |r| {
-            matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far)
-        })
-        .or_else(|| {
-            // Beside a proven remote elsewhere: it is found by what its candidate claims.
+        let joins = |r: &Remote<C>| matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from);
+        self.by_address(from, joins).or_else(|| {
+            // Beside a proven remote elsewhere: it is found by where its candidate claims to be.
             let hash = self.hash.of(&from);
-            self.by_candidate.find(hash, |slot| {
-                self.remotes.at(slot).is_some_and(|r| {
-                    r.candidate.is_some_and(|c| c.address == from)
-                        && matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from)
-                })
-            })
+            self.by_candidate
+                .find(hash, |slot| self.remotes.at(slot).is_some_and(joins))
         })
     }
 
