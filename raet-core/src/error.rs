@@ -10,7 +10,9 @@ use crate::limits::LimitsError;
 pub enum SetupError {
     /// The limits contradict each other or the storage.
     Limits(LimitsError),
-    /// A name or role that the protocol cannot carry: empty, or with a space, a slash or a control character.
+    /// A name or role that the protocol cannot carry: empty, or with a space, a slash or a control
+    /// character; or both together are too long for a join that is no more than it may be (H9): 256 bytes
+    /// in JSON, in which quotes and backslashes count twice.
     Name,
     /// `body` is neither JSON nor msgpack.
     BodyKind,
@@ -27,7 +29,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::Limits(e) => e.fmt(f),
             Self::Name => f.write_str(
-                "a name or role is empty, too long, or has a space, slash or control character",
+                "a name or role is empty, too long (escapes count), or has a space, slash or control character",
             ),
             Self::Feature => f.write_str(
                 "this build lacks the feature `joinent`, `json-head` or `msgpack` that is asked for",

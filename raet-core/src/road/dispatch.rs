@@ -171,7 +171,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let body = frame.coat();
         let Some(handle) = remote else {
             let body = data.get(body).unwrap_or(&[]);
-            return self.accept_join(now, from, head, body);
+            return self.accept_join(now, from, &frame, body);
         };
         let slot = handle.slot();
         let known = self.remotes.get(handle).filter(|r| !r.gone);
@@ -406,7 +406,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     #[inline(never)] // its frame must not lie under the others' on a small stack
-    fn accept_join(&mut self, now: Instant, from: SocketAddr, head: &Head, body: &[u8]) -> Verdict {
+    fn accept_join(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        frame: &Frame,
+        body: &[u8],
+    ) -> Verdict {
+        let head = &frame.head;
         if head.flags.contains(Flags::CORRESPONDENT) {
             let verdict = self.on_joiner(now, from, head, body);
             if let Some(slot) = self.by_near(head.destination) {
@@ -414,7 +421,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             return verdict;
         }
-        self.on_joinent(now, from, head, body)
+        self.on_joinent(now, from, frame, body)
     }
 
     /// Somebody signs for a remote that we do not have: if we lost it, `unjoined` makes it join

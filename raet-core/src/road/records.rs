@@ -13,6 +13,9 @@ use crate::time::Instant;
 /// Session ids are reserved in blocks of this many, so that a record is written rarely.
 const SESSION_BLOCK: u32 = 256;
 
+/// Bytes of the shortest request and ack that complete a join, but for its name and role.
+const SHORTEST_JOIN: usize = 212 + 36;
+
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Session ids go on above everything that an earlier life may have used (H8).
     pub(super) fn begin_life(&mut self) {
@@ -76,9 +79,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.main = kept.main;
             remote.kind = kept.kind;
             remote.joined = kept.joined && kept.far != 0;
-            remote.life.kept = remote.joined;
             remote.told = true;
             remote.recorded = true;
+        }
+        // At least so many bytes have joined it.
+        let bytes = SHORTEST_JOIN + kept.name.len() + kept.role.len();
+        let greet = self.may_greet(slot, kept.far, bytes);
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.life.kept = remote.joined && greet;
         }
         self.kept_remotes += 1;
         if kept.proven {

@@ -118,7 +118,8 @@ pub(crate) struct Life {
     pub(crate) wanted: bool,
     /// An allow was begun and waits for the keep.
     pub(crate) owed: bool,
-    /// An earlier life joined it, and may have died before it could put down that it had proven itself.
+    /// An earlier life joined it, and may have died before it could put down that it had proven itself; one
+    /// hello of ours to where it claims to be is no more than its join was long enough for (H9).
     pub(crate) kept: bool,
 }
 
@@ -135,7 +136,8 @@ pub(crate) struct Candidate {
     /// role, as long as no others were offered since. Every remote has room for a candidate, so it
     /// is a small one.
     pub(crate) keys: Option<NonZeroU32>,
-    /// An allow of ours was begun over it.
+    /// No hello of ours goes there any more: an allow was begun over it, or its join was too short for one
+    /// beside its response (H9).
     pub(crate) greeted: bool,
     pub(crate) expires: Instant,
 }

@@ -22,7 +22,7 @@ use crate::limits::{Limits, LimitsError};
 use crate::stats::Stats;
 use crate::storage::{Bodies, BodyLimits, Deadlines, Index, KeyHash, List, Slot, Storage, Table};
 use crate::time::{Instant, Span};
-use crate::wire::{BodyKind, HeadKind, MAX_HEAD, MAX_PACKET, Name, name};
+use crate::wire::{BodyKind, HeadKind, NAME_MAX, Name, name};
 
 pub(crate) type Remotes<S, C> = Table<Remote<C>, <S as Storage>::Remotes<Slot<Remote<C>, 4>>, 4>;
 pub(crate) type Roles<S, C> = Table<Role<C>, <S as Storage>::Roles<Slot<Role<C>, 2>>, 2>;
@@ -257,12 +257,17 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Ok(())
     }
 
-    /// Whether the longest join of this estate fits a packet.
-    #[inline(never)] // its frame must not lie under the others' on a small stack
+    /// Whether a join of this estate is as short as it must be: response and nack are at most 3 x the
+    /// shortest request (H9).
     fn can_join(&self) -> bool {
-        let mut room = [0; MAX_PACKET - MAX_HEAD];
+        self.longest_join() <= LONGEST_JOIN
+    }
+
+    /// Bytes of the longest join body of this estate.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
+    pub(crate) fn longest_join(&self) -> usize {
         let body = self.own_body(core::num::NonZeroU32::new(u32::MAX));
-        body.emit(self.config.body, &mut room).is_ok()
+        body.len(self.config.body)
     }
 
     // ---- getters ---------------------------------------------------------------------------
@@ -516,6 +521,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         bytes
     }
 }
+
+/// Bytes that the body of a join of ours may have: a name and a role as long as names are, in JSON. With
+/// many quotes or backslashes, which are escaped there, they must be shorter.
+const LONGEST_JOIN: usize = 208 + 2 * NAME_MAX;
 
 fn check_config(config: &Config) -> Result<(), SetupError> {
     if name(&config.name).is_err() || name(&config.role).is_err() {

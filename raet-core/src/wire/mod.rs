@@ -20,7 +20,8 @@
 //! * [`plan`] cuts a long coat into segments, [`Shape`] judges those that arrive.
 //!
 //! A receiver is as liberal as RAET 0.6.8: fields in any order after `ri`, digits of any width and
-//! case, the last of repeated fields. A sender's bytes equal those of 0.6.8.
+//! case, the last of repeated fields. A sender's bytes equal those of 0.6.8, but that names
+//! in JSON are not escaped to ASCII (road-wire: Body).
 //!
 //! **No panic.** Whatever the bytes, nothing here panics, recurses or allocates, and the time taken
 //! is linear in the bytes given; a head is looked for in its first [`MAX_HEAD`] bytes only.

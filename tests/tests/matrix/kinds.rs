@@ -2,16 +2,18 @@
 
 use raet_core::event::Outcome;
 use raet_core::storage::Heap;
-use raet_core::wire::BodyKind;
+use raet_core::wire::{BodyKind, CoatKind, FootKind};
 use serde_json::{Value, json};
 
 use crate::lab::{Cell, Lab};
 use crate::pair::{Ours, Pair};
 use crate::setup::{Kinds, Setup, Side};
 use raet_tests::matrix::table::Counts;
+use raet_tests::sim::name;
 
 const GROUP: &str = "kinds";
 const MIXED: &str = "mixed kinds";
+const NAMES: &str = "names";
 
 pub(crate) fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();
@@ -29,6 +31,15 @@ pub(crate) fn cells() -> Vec<Cell> {
             let expected = "all delivered, with each of the 15 other kinds that Python can send";
             cells.push(Cell::new(MIXED, name, expected, move |lab| {
                 mixed(lab, main, kinds)
+            }));
+        }
+        let usual = |kinds: &Kinds| kinds.coat == CoatKind::Nacl && kinds.foot == FootKind::Nacl;
+        for kinds in Kinds::all().filter(usual) {
+            let [head, body, ..] = kinds.words();
+            let name = format!("{head}-{body}, {} main", main.word());
+            let expected = "names and roles of all characters are understood and kept, both ways";
+            cells.push(Cell::new(NAMES, name, expected, move |lab| {
+                named(lab, main, kinds)
             }));
         }
     }
@@ -59,6 +70,41 @@ impl Drop for Case {
             eprintln!("with Python's {}", self.0.join("-"));
         }
     }
+}
+
+/// Letters of two bytes, characters of four, and what JSON escapes. Our joins in JSON say them as they
+/// stand, Python's escape them to ASCII.
+fn named(lab: &Lab, main: Side, kinds: Kinds) -> Counts {
+    let [ours, our_role] = ["rüst-🦀-\"\\", "rolle-für-🦀"];
+    let [theirs, their_role] = ["pythön-🐍-\"\\", "rolle-für-🐍"];
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut setup = Setup::new(main)
+        .kinds(kinds, kinds)
+        .peer("name", theirs)
+        .peer("role", their_role)
+        .peer("keep_ext", kinds.words()[1])
+        .peer("dirpath", folder.path().to_string_lossy().into_owned());
+    (setup.ours.name, setup.ours.role) = (name(ours), name(our_role));
+    let options = setup.theirs.clone();
+    let mut pair = Pair::<Heap>::start(lab, setup);
+    pair.begin();
+    pair.up();
+    pair.exchange(3000);
+    let far = pair.far();
+    assert_eq!(
+        (&far["name"], &far["role"]),
+        (&json!(ours), &json!(our_role))
+    );
+    let near = pair.remote().expect("it is there");
+    assert_eq!((&*near.name, &*near.role), (theirs, their_role));
+    // Its keep holds them, too.
+    pair.restart_peer(options);
+    let far = pair.far();
+    assert_eq!(
+        (&far["name"], &far["role"]),
+        (&json!(ours), &json!(our_role))
+    );
+    pair.settle()
 }
 
 /// Both sides send these kinds.

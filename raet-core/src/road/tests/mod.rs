@@ -1,5 +1,6 @@
 //! The engine against itself: estates on a simulated network, one test body for both storages.
 
+mod amplification;
 mod attack;
 mod basics;
 mod burst;

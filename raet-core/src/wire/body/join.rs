@@ -108,13 +108,24 @@ impl JoinBody {
     /// and is refused the same way.
     pub fn emit(&self, kind: BodyKind, out: &mut [u8]) -> Result<usize, NoSpace> {
         let mut out = Writer::new(out);
+        self.write(kind, &mut out)?;
+        out.finish()
+    }
+
+    /// Bytes that [`emit`](Self::emit) takes; 0 where it refuses.
+    pub(crate) fn len(&self, kind: BodyKind) -> usize {
+        let mut out = Writer::new(&mut []);
+        self.write(kind, &mut out).map_or(0, |()| out.len())
+    }
+
+    fn write(&self, kind: BodyKind, out: &mut Writer<'_>) -> Result<(), NoSpace> {
         match kind {
-            BodyKind::Json => self.write_json(&mut out),
+            BodyKind::Json => self.write_json(out),
             #[cfg(feature = "msgpack")]
-            BodyKind::Msgpack => self.write_msgpack(&mut out),
+            BodyKind::Msgpack => self.write_msgpack(out),
             _ => return Err(NoSpace),
         }
-        out.finish()
+        Ok(())
     }
 
     fn write_json(&self, out: &mut Writer<'_>) {

@@ -10,7 +10,8 @@ use crate::road::roles::NoOffer;
 use crate::road::stack::RoadStack;
 use crate::storage::{Index, KeyHash, Storage};
 use crate::time::Instant;
-use crate::wire::JoinBody;
+use crate::wire::handshake::Hello;
+use crate::wire::{Flags, JoinBody, PacketKind, head_len};
 use core::cell::Cell;
 use core::net::SocketAddr;
 
@@ -24,6 +25,8 @@ pub(super) struct Claimed<'a> {
     pub(super) far: u32,
     pub(super) vacuous: bool,
     pub(super) body: &'a JoinBody,
+    /// Bytes of the request; 0: a response.
+    pub(super) bytes: usize,
 }
 
 impl Claimed<'_> {
@@ -152,6 +155,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let expires = now + self.config.timers.candidate;
         let brought = offer.unproven_keys.then(|| self.keys_hash(&keys));
+        let greeted = claim.from.is_some() && !self.may_greet(slot, claim.far, claim.bytes);
         self.drop_candidate(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
             return Err(JoinFailure::Malformed);
@@ -172,7 +176,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             kind: body.kind,
             vacuous: claim.vacuous,
             keys: brought,
-            greeted: false,
+            greeted,
             expires,
         });
         self.make_room_for_candidate(address);
@@ -183,6 +187,22 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             "an index holds as many pairs as there are remotes"
         );
         Ok(offer.status)
+    }
+
+    /// Whether a join of so many bytes may draw a hello of ours beside its response: both together are
+    /// at most 3 x as long (H9). `far`: the id that it gave us.
+    #[inline(never)] // its frame must not lie under the others' on a small stack
+    pub(crate) fn may_greet(&self, slot: u32, far: u32, bytes: usize) -> bool {
+        // Numbers that are not known yet are taken for long ones.
+        let long = u32::MAX;
+        let mut response = self.join_head(slot, false, long, PacketKind::Response);
+        response.flags = Flags::CORRESPONDENT;
+        response.destination = far;
+        let mut hello = self.allow_head(slot, Target::Held, PacketKind::Hello);
+        (hello.destination, hello.session, hello.transaction_id) = (far, long, long);
+        let response = head_len(&response) + self.longest_join();
+        let hello = head_len(&hello) + Hello::LEN + hello.foot.len();
+        response + hello <= 3 * bytes
     }
 
     /// As strangers, candidates at one address share few places: the oldest goes.

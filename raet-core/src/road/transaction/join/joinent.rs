@@ -13,7 +13,7 @@ use crate::road::transaction::clock::Clock;
 use crate::stats::{Reason, Verdict};
 use crate::storage::{Index, KeyHash, Storage};
 use crate::time::{Instant, Span};
-use crate::wire::{Head, JoinBody, PacketKind};
+use crate::wire::{Frame, Head, JoinBody, PacketKind};
 use core::net::SocketAddr;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
@@ -22,14 +22,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        head: &Head,
+        frame: &Frame,
         body: &[u8],
     ) -> Verdict {
+        let head = &frame.head;
         let Some(answered) = Joins::TOKEN else {
             return self.stats.drop(Reason::Unexpected);
         };
         if head.packet == PacketKind::Request {
-            let (slot, verdict) = self.on_request(now, from, head, body, answered);
+            let (slot, verdict) = self.on_request(now, from, frame, body, answered);
             if let Some(slot) = slot {
                 self.settle(slot);
             }
@@ -115,10 +116,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        head: &Head,
+        frame: &Frame,
         body: &[u8],
         answered: Joins,
     ) -> (Option<u32>, Verdict) {
+        let head = &frame.head;
         // A repeat of the request draws the answer again, and costs no more (H7, H9).
         if let Some(slot) = self.same_request(from, head) {
             let (wait, pace) = (self.config.timers.pend_redo, self.config.timers.joinent);
@@ -133,7 +135,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Ok(body) = JoinBody::parse(head.body, body, false) else {
             return (None, self.stats.drop(Reason::Body));
         };
-        let (slot, judged) = self.take_request(now, from, head, &body);
+        let (slot, judged) = self.take_request(now, from, frame, &body);
         let verdict = match (slot, judged) {
             (Some(slot), Ok(status)) => {
                 let pended = status == Status::Pending;
@@ -203,9 +205,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        head: &Head,
+        frame: &Frame,
         body: &JoinBody,
     ) -> (Option<u32>, Result<Status, No>) {
+        let head = &frame.head;
         let vacuous = head.destination == 0;
         let reject = |reason| (None, Err(No::Told(PacketKind::Reject, reason)));
         if vacuous && !self.config.main {
@@ -218,7 +221,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Ok(found) => found,
             Err(no) => return (None, Err(no)),
         };
-        let outcome = self.take_known_request(now, slot, from, head, body);
+        let outcome = self.take_known_request(now, slot, from, frame, body);
         if new && outcome.is_err() {
             self.remove_remote(now, slot);
         }
@@ -230,9 +233,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         now: Instant,
         slot: u32,
         from: SocketAddr,
-        head: &Head,
+        frame: &Frame,
         body: &JoinBody,
     ) -> Result<Status, No> {
+        let head = &frame.head;
         let vacuous = head.destination == 0;
         // Whom the host asked for is where it asked: a claim from elsewhere would take along what the
         // host has to say to it.
@@ -261,6 +265,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             far: head.source,
             vacuous,
             body,
+            bytes: frame.packet_len(),
         };
         // What nobody ever proved may be anyone's word: it binds nobody (H4).
         let proven = self.remotes.at(slot).is_some_and(|r| r.proven);

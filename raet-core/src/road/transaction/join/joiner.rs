@@ -196,6 +196,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             far,
             vacuous,
             body,
+            bytes: 0,
         };
         self.check_identity(slot, body, true)
             .inspect_err(|_| self.disclaim(slot))?;
