@@ -180,7 +180,10 @@ impl Simulation {
         let judged = engine.call(|e| e.judge_role(time, &role.name, status, keys));
         self.guard.accepts(n, engine.get());
         self.trust_role(n, &role.name);
-        self.note_judged(n, &role.name, status, judged);
+        // Who says again what was said says nothing.
+        if role.status != status || !role.judged || judged.is_err() {
+            self.note_judged(n, &role.name, status, judged);
+        }
     }
 
     fn note_judged(

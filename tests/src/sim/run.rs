@@ -119,8 +119,9 @@ pub fn again(profile: Profile, seed: u64, how: How) -> String {
     match how {
         How::Steady => command += " --steady",
         How::Once { restless, storage } => {
-            if let Some(restless) = restless {
-                command += &format!(" --restless {restless}");
+            if let Some(seed) = restless {
+                command += " --restless ";
+                command += &seed.to_string();
             }
             command += match storage {
                 None => "",

@@ -15,7 +15,7 @@ use page::{Page, Point};
 mod page;
 
 /// Most datagrams on one page.
-const MOST: usize = 150;
+const MOST: usize = 120;
 
 const STYLE: &str = "
 text { font: 11px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2933 }
@@ -55,7 +55,7 @@ struct Note {
     text: String,
 }
 
-/// Draws what happened between these times, in microseconds; the first 150 datagrams of it.
+/// Draws what happened between these times, in microseconds; the first 120 datagrams of it.
 pub fn draw(tape: &Tape, title: &str, from: u64, to: u64) -> String {
     let lines = || {
         let lines = tape.lines().iter();
@@ -237,7 +237,7 @@ fn wordings(arrow: &Arrow) -> Vec<String> {
     let Some((first, rest)) = arrow.labels.split_first() else {
         return Vec::new();
     };
-    let all = arrow.labels.join(", ");
+    let all = grouped(&arrow.labels).join(", ");
     let more = match rest.len() {
         0 => String::new(),
         n => format!(" +{n}"),
@@ -249,6 +249,32 @@ fn wordings(arrow: &Arrow) -> Vec<String> {
     ];
     wordings.dedup();
     wordings
+}
+
+/// Segments of a message in a row, and the same over and over, are told together.
+fn grouped(labels: &[String]) -> Vec<String> {
+    /// What it is about, the segment, and the rest.
+    fn parts(label: &str) -> Option<(&str, &str, &str)> {
+        let (what, rest) = label.split_once(" [")?;
+        let (segment, rest) = rest.split_once(" of ")?;
+        Some((what, segment, rest))
+    }
+    let alike = |a: &String, b: &String| match (parts(a), parts(b)) {
+        (Some((a, _, after_a)), Some((b, _, after_b))) => (a, after_a) == (b, after_b),
+        _ => a == b,
+    };
+    let group = |group: &[String]| match group {
+        [one] => one.clone(),
+        all => match all.first().and_then(|first| parts(first)) {
+            Some((what, _, rest)) => {
+                let all = all.iter().filter_map(|label| parts(label));
+                let segments: Vec<_> = all.map(|(_, segment, _)| segment).collect();
+                format!("{what} [{} of {rest}", segments.join(" "))
+            }
+            None => format!("{} ×{}", all.first().map_or("", |l| l), all.len()),
+        },
+    };
+    labels.chunk_by(alike).map(group).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! What engines tell, keep and know, in words for people.
 
+use std::fmt::Write as _;
+
 use raet_core::crypto::PublicKeys;
 use raet_core::event::{AllowFailure, Doubt, Event, Failure, JoinFailure, Outcome, RemoteEvent};
 use raet_core::keep::{Record, Status};
@@ -52,12 +54,13 @@ impl Simulation {
         self.tape.line(self.now, || What::Told { host: n, text });
     }
 
-    /// What people call a remote: its name, with the address if the host of this name was never there.
+    /// What people call a remote: its name, with the address if the host of this name was never there;
+    /// until a join has told the name, that of the host at its address.
     pub(super) fn peer(&self, remote: &RemoteInfo) -> String {
         let owner = self.book.owner(remote.address).map(|n| self.name(n));
         match (&*remote.name, owner) {
-            ("", Some(owner)) => format!("whoever is where {owner} is"),
-            ("", None) => format!("whoever is at {}", remote.address),
+            ("", Some(owner)) => format!("{owner} (unnamed)"),
+            ("", None) => format!("{} (unnamed)", remote.address),
             (name, Some(owner)) if name == owner => name.to_owned(),
             (name, _) => format!("{name} at {}", remote.address),
         }
@@ -68,7 +71,7 @@ impl Simulation {
         let mut text = String::new();
         for (n, other) in [(a, b), (b, a)] {
             let Some(engine) = &self.hosts[n].engine else {
-                text += &format!("\n  {} is down", self.name(n));
+                let _ = write!(text, "\n  {} is down", self.name(n));
                 continue;
             };
             let mut remotes = engine.get().remotes();
@@ -78,13 +81,13 @@ impl Simulation {
             };
             remotes.sort_by_key(|remote| !is_other(remote));
             if remotes.is_empty() {
-                text += &format!("\n  {} has no remote", self.name(n));
+                let _ = write!(text, "\n  {} has no remote", self.name(n));
             }
             for remote in remotes.iter().take(REMOTES) {
-                text += &format!("\n  {} has {}", self.name(n), standing(remote));
+                let _ = write!(text, "\n  {} has {}", self.name(n), standing(remote));
             }
             if let Some(more) = remotes.len().checked_sub(REMOTES).filter(|n| *n > 0) {
-                text += &format!("\n  {} has {more} more", self.name(n));
+                let _ = write!(text, "\n  {} has {more} more", self.name(n));
             }
         }
         text

@@ -202,7 +202,7 @@ impl Page {
     pub(super) fn place(&mut self, ends: &[Point], wordings: &[String]) -> Option<Label> {
         let (start, end) = match ends {
             // Beside what comes back to where it began.
-            [_, (x, y1), (_, y2), _] => ((*x, (y1 + y2) / 2.0), (x + COLUMN, (y1 + y2) / 2.0)),
+            [_, (x, y), _, _] => ((*x, y + ROW), (x + COLUMN, y + ROW)),
             [start, end] => (*start, *end),
             _ => return None,
         };
@@ -264,11 +264,10 @@ fn bucket(y: f64) -> i64 {
 
 /// Points along a text, so close that nothing fits between.
 fn points(middle: Point, turn: f64, width: f64) -> impl Iterator<Item = Point> {
-    let count = (width / 7.0).ceil().max(1.0);
-    (0..=count as u32).map(move |n| {
-        let far = width * (f64::from(n) / count - 0.5);
-        (middle.0 + far * turn.cos(), middle.1 + far * turn.sin())
-    })
+    let along = std::iter::successors(Some(-width / 2.0), |far| Some(far + 7.0));
+    let along = along.take_while(move |far| *far < width / 2.0);
+    let all = along.chain([width / 2.0]);
+    all.map(move |far| (middle.0 + far * turn.cos(), middle.1 + far * turn.sin()))
 }
 
 /// The lines of a note.
