@@ -313,7 +313,7 @@ fn frame(out: &mut String, page: &Page, title: &str) {
     }
     let _ = write!(
         out,
-        "<text class=\"sub\" x=\"{x}\" y=\"54\">dashed: dropped, with the reason    ✗: lost</text>"
+        "<text class=\"sub\" x=\"{x}\" y=\"54\">dashed: dropped, with the reason · ✗: lost</text>"
     );
 }
 
