@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use raet_tests::sim::run::How;
 use raet_tests::sim::{Fault, Profile, Report, run};
 
 fn meter(what: &mut dyn FnMut()) -> i64 {
@@ -30,7 +31,10 @@ fn seeds(count: u64, profile: Profile) -> Report {
                 Ok(report) => total.add(&report),
                 Err(violation) => {
                     next.store(count, Ordering::Relaxed);
-                    panic!("{violation}\n  again: {}", run::again(profile, seed));
+                    panic!(
+                        "{violation}\n  again: {}",
+                        run::again(profile, seed, How::AS_IS)
+                    );
                 }
             }
         }
@@ -88,7 +92,8 @@ fn the_same_seed_has_the_same_course_and_another_has_another() {
 fn neither_how_it_is_polled_nor_its_storage_changes_a_course() {
     for seed in 0..100 {
         if let Err(violation) = run::steady(seed, Profile::Swarm) {
-            panic!("{violation}\n  again: {}", run::again(Profile::Swarm, seed));
+            let again = run::again(Profile::Swarm, seed, How::Steady);
+            panic!("{violation}\n  again: {again}");
         }
     }
 }

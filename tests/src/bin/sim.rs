@@ -9,53 +9,94 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
 use raet_core::crypto::NaclSuite;
 use raet_tests::bench::Cheap;
 use raet_tests::scale::{self, Figures};
 use raet_tests::sim::engine::Kind;
+use raet_tests::sim::run::How;
+use raet_tests::sim::tape::Line;
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
+
+const EXAMPLES: &str = "Examples, after `cargo run --release -p raet-tests --bin sim --`:
+  (nothing)                                     the first 1,000 worlds with faults
+  --profile hostile --seeds 0..100              a hundred with attackers
+  --minutes 10 --seeds 0..1000000 --go-on       as many as ten minutes allow, and all that fail
+  --seed 7 --trace                              what happens in world 7, datagram for datagram
+  --seed 7 --trace --during 1.5..1.6            a tenth of a second of it
+  --seed 7 --svg seven.svg --during 0..2        two seconds of it as a picture
+  --seed 7 --steady                             whether it is the same however it is polled and stored
+  --profile scale                               what 1,000 to 100,000 remotes cost
+
+A world that breaks a rule is told with the rule and the command that repeats it, and the exit status is 1.";
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
 #[derive(Parser)]
-#[command(name = "sim")]
+#[command(name = "sim", after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("shown").args(["trace", "svg"]).multiple(true)))]
 struct Arguments {
-    /// Seeds to run, as FIRST..END.
-    #[arg(long, default_value = "0..1000", value_parser = range)]
-    seeds: Range<u64>,
-    /// Stop after so many minutes.
-    #[arg(long)]
-    minutes: Option<f64>,
     /// How rough the worlds are.
     #[arg(long, value_enum, default_value = "swarm")]
     profile: Roughness,
+    /// Seeds to run, as FIRST..END, the end not included [default: 0..1000].
+    #[arg(long, value_parser = range, conflicts_with = "seed", value_name = "FIRST..END")]
+    seeds: Option<Range<u64>>,
+    /// Begin no other seed after so many minutes.
+    #[arg(long, value_parser = minutes, conflicts_with = "seed")]
+    minutes: Option<Duration>,
+    /// Go on after a seed that breaks a rule, and tell of all of them.
+    #[arg(long, conflicts_with = "seed")]
+    go_on: bool,
+    /// Threads to run on; all processors unless given.
+    #[arg(long, value_parser = threads, conflicts_with = "seed")]
+    threads: Option<usize>,
+    /// Run each seed also polled otherwise, and on either storage: the course must be the same.
+    #[arg(long)]
+    steady: bool,
     /// Run this seed alone.
     #[arg(long)]
     seed: Option<u64>,
     /// Print what happens, a line for each datagram. For one seed.
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with = "steady")]
     trace: bool,
     /// Draw what happens as a sequence diagram into this file. For one seed.
-    #[arg(long, value_name = "FILE", requires = "seed")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "seed",
+        conflicts_with = "steady"
+    )]
     svg: Option<PathBuf>,
-    /// What of it to print and draw, in seconds, as FROM..TO.
-    #[arg(long, value_parser = seconds, default_value = "0..1000000")]
-    during: Range<u64>,
+    /// What of it to print and draw, in seconds; all unless given.
+    #[arg(long, value_parser = seconds, requires = "shown", value_name = "FROM..TO")]
+    during: Option<Range<u64>>,
     /// Poll engines in any order and more often than need be, by this seed. For one seed.
-    #[arg(long, requires = "seed")]
+    #[arg(long, requires = "seed", conflicts_with = "steady")]
     restless: Option<u64>,
     /// Put all estates on this storage. For one seed.
-    #[arg(long, value_enum, requires = "seed")]
+    #[arg(long, value_enum, requires = "seed", conflicts_with = "steady")]
     storage: Option<Holder>,
-    /// Run each seed also polled otherwise, and on either storage: the course must be the same.
-    #[arg(long)]
-    steady: bool,
-    /// Go on after a seed that breaks a rule, and tell of all of them.
-    #[arg(long)]
-    go_on: bool,
-    /// Threads to run on; all processors unless given.
-    #[arg(long)]
-    threads: Option<usize>,
+}
+
+impl Arguments {
+    /// Whether anything but a profile was asked for.
+    fn asks(&self) -> bool {
+        self.seeds.is_some()
+            || self.minutes.is_some()
+            || self.go_on
+            || self.threads.is_some()
+            || self.steady
+            || self.seed.is_some()
+    }
+
+    /// How one seed is run.
+    fn how(&self) -> How {
+        How::Once {
+            restless: self.restless,
+            storage: self.storage.map(Holder::kind),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -64,6 +105,15 @@ enum Holder {
     Heap,
     /// The engine itself.
     Fixed,
+}
+
+impl Holder {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Heap => Kind::Heap,
+            Self::Fixed => Kind::Roomy,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -91,7 +141,7 @@ impl Roughness {
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("{text}: give seeds as FIRST..END, for example 0..1000");
+    let wrong = || "give seeds as FIRST..END, for example 0..1000".to_owned();
     let (first, end) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| text.parse().map_err(|_| wrong());
     let range = number(first)?..number(end)?;
@@ -101,9 +151,22 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     Ok(range)
 }
 
+fn minutes(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok();
+    let limit = number.and_then(|n| Duration::try_from_secs_f64(n * 60.0).ok());
+    limit
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| "give a number above 0, for example 2.5".to_owned())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    number.ok_or_else(|| "give 1 to 1024, or leave it out for all processors".to_owned())
+}
+
 /// A span of time in seconds, in microseconds.
 fn seconds(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("{text}: give seconds as FROM..TO, for example 0..2.5");
+    let wrong = || "give seconds as FROM..TO, for example 0..2.5".to_owned();
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| match text.parse::<f64>() {
         Ok(seconds) => {
@@ -112,7 +175,11 @@ fn seconds(text: &str) -> Result<Range<u64>, String> {
         }
         Err(_) => Err(wrong()),
     };
-    Ok(number(from)?..number(to)?)
+    let span = number(from)?..number(to)?;
+    if span.is_empty() {
+        return Err(wrong());
+    }
+    Ok(span)
 }
 
 fn meter(what: &mut dyn FnMut()) -> i64 {
@@ -122,14 +189,20 @@ fn meter(what: &mut dyn FnMut()) -> i64 {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.profile.profile(), arguments.seed) {
+        (None, _) if arguments.asks() => Arguments::command()
+            .error(
+                ErrorKind::ArgumentConflict,
+                "the scale profile has no seeds; give --profile scale alone, or another profile",
+            )
+            .exit(),
         (None, _) => scale(),
         (Some(profile), Some(seed)) => one(&arguments, profile, seed),
         (Some(profile), None) => many(&arguments, profile),
     }
 }
 
-fn fail(profile: Profile, violation: &Violation) -> ExitCode {
-    let again = run::again(profile, violation.seed);
+fn fail(profile: Profile, how: How, violation: &Violation) -> ExitCode {
+    let again = run::again(profile, violation.seed, how);
     eprintln!("{violation}\n  again: {again}");
     ExitCode::FAILURE
 }
@@ -154,6 +227,11 @@ fn scale() -> ExitCode {
 }
 
 fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
+    if arguments.steady
+        && let Err(violation) = run::steady(seed, profile)
+    {
+        return fail(profile, How::Steady, &violation);
+    }
     let options = Options {
         trace: arguments.trace || arguments.svg.is_some(),
         meter: Some(meter),
@@ -161,26 +239,44 @@ fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
     };
     let plan = Plan::draw(seed, profile);
     let plan = match arguments.storage {
-        Some(Holder::Heap) => plan.on(Kind::Heap),
-        Some(Holder::Fixed) => plan.on(Kind::Roomy),
+        Some(holder) => plan.on(holder.kind()),
         None => plan,
     };
     let mut world = Simulation::new(plan, options);
     let end = run::run(&mut world);
+    let shown = show(arguments, profile, &world);
+    match end {
+        Ok(()) => {
+            summary(&world.report(), 1, Duration::ZERO);
+            shown
+        }
+        Err(violation) => fail(profile, arguments.how(), &violation),
+    }
+}
+
+/// Prints and draws what was asked for.
+fn show(arguments: &Arguments, profile: Profile, world: &Simulation) -> ExitCode {
+    let tape = world.tape();
+    let during = arguments.during.clone().unwrap_or(0..u64::MAX);
+    let within = |line: &&Line| during.contains(&line.at);
+    if arguments.during.is_some() && !tape.lines().iter().any(|line| within(&line)) {
+        let end = tape.lines().last().map_or(0, |line| line.at);
+        let end = Duration::from_micros(end).as_secs_f64();
+        eprintln!("nothing happens in that time; the last thing does at {end:.6} s");
+    }
     if arguments.trace {
         let mut out = std::io::stdout().lock();
-        let lines = world.tape().lines().iter();
-        for line in lines.filter(|line| arguments.during.contains(&line.at)) {
+        for line in tape.lines().iter().filter(within) {
             // Whoever reads may stop reading.
-            if writeln!(out, "{}", world.tape().text(line)).is_err() {
+            if writeln!(out, "{}", tape.text(line)).is_err() {
                 break;
             }
         }
     }
     if let Some(file) = &arguments.svg {
-        let Range { start, end } = arguments.during;
+        let seed = arguments.seed.unwrap_or_default();
         let title = format!("seed {seed}, {}", profile.as_str());
-        let picture = svg::draw(world.tape(), &title, start, end);
+        let picture = svg::draw(tape, &title, during.start, during.end);
         if let Err(why) = std::fs::write(file, picture) {
             eprintln!(
                 "{}: {why}; give --svg a file that can be written",
@@ -189,29 +285,21 @@ fn one(arguments: &Arguments, profile: Profile, seed: u64) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    match end {
-        Ok(()) => {
-            summary(&world.report(), 1, Duration::ZERO);
-            ExitCode::SUCCESS
-        }
-        Err(violation) => fail(profile, &violation),
-    }
+    ExitCode::SUCCESS
 }
 
 fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let begun = Instant::now();
-    let limit = arguments
-        .minutes
-        .map(|minutes| Duration::from_secs_f64(minutes * 60.0));
-    let next = AtomicU64::new(arguments.seeds.start);
+    let seeds = arguments.seeds.clone().unwrap_or(0..1000);
+    let next = AtomicU64::new(seeds.start);
     let total = Mutex::new((Report::default(), 0_u64));
-    let failed: Mutex<Vec<Box<Violation>>> = Mutex::default();
+    let failed: Mutex<Vec<(How, Box<Violation>)>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let note = |violation: Box<Violation>| {
+    let note = |how, violation| {
         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.push(violation);
+        failed.push((how, violation));
         if !arguments.go_on {
-            next.store(arguments.seeds.end, Ordering::Relaxed);
+            next.store(seeds.end, Ordering::Relaxed);
         }
     };
     std::thread::scope(|scope| {
@@ -219,23 +307,26 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let late = limit.is_some_and(|limit| begun.elapsed() > limit);
-                    if seed >= arguments.seeds.end || late {
+                    let late = arguments
+                        .minutes
+                        .is_some_and(|limit| begun.elapsed() > limit);
+                    if seed >= seeds.end || late {
                         return;
                     }
-                    let steady = if arguments.steady {
-                        run::steady(seed, profile)
-                    } else {
-                        Ok(())
-                    };
-                    match steady.and_then(|()| run::seed(seed, profile, Some(meter))) {
+                    if arguments.steady
+                        && let Err(violation) = run::steady(seed, profile)
+                    {
+                        note(How::Steady, violation);
+                        continue;
+                    }
+                    match run::seed(seed, profile, Some(meter)) {
                         Ok(report) => {
                             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                             total.0.add(&report);
                             total.1 += 1;
                             progress(total.1, &total.0, begun);
                         }
-                        Err(violation) => note(violation),
+                        Err(violation) => note(How::AS_IS, violation),
                     }
                 }
             });
@@ -245,13 +336,17 @@ fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
         eprintln!();
     }
     let (report, seeds) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    summary(&report, seeds, begun.elapsed());
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.sort_by_key(|violation| violation.seed);
+    if seeds == 0 && failed.is_empty() {
+        eprintln!("no seed was run in so short a time; give more --minutes");
+        return ExitCode::FAILURE;
+    }
+    summary(&report, seeds, begun.elapsed());
+    failed.sort_by_key(|(_, violation)| violation.seed);
     if !arguments.go_on {
         failed.truncate(1);
     }
-    let tell = |_, violation: Box<Violation>| fail(profile, &violation);
+    let tell = |_, (how, violation): (How, Box<Violation>)| fail(profile, how, &violation);
     failed.into_iter().fold(ExitCode::SUCCESS, tell)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::SendError;
+use raet_core::error::{JudgeError, SendError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
@@ -17,6 +17,7 @@ use super::ledger::{self, Sent};
 use super::net::first_address;
 use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
+use super::words;
 use crate::suite::Weak;
 
 /// The token of a message to an attacker.
@@ -51,7 +52,14 @@ impl Simulation {
             host.trusted.insert(address);
             if let Some(engine) = &mut host.engine {
                 // No room is an answer; it is tried again.
-                let _ = engine.call(|e| e.connect(time, address, to as u64));
+                let called = engine.call(|e| e.connect(time, address, to as u64));
+                let whom = self.plan.hosts[to].name;
+                self.note(n, || {
+                    called.map_or_else(
+                        |why| format!("cannot call {whom}: {why}"),
+                        |_| format!("calls {whom}"),
+                    )
+                });
             }
         }
     }
@@ -87,6 +95,20 @@ impl Simulation {
             82..94 if self.plan.menace.siege => 0,
             deed => deed,
         };
+        if self.hosts[n].engine.is_none() {
+            return Ok(());
+        }
+        let does = match deed {
+            78..82 => "asks for a sign of life of",
+            82..85 => "wants a new session with",
+            85..88 => "joins anew with",
+            88 if self.plan.mutable => "forgets",
+            _ => "",
+        };
+        if !does.is_empty() {
+            let whom = self.peer(&remote);
+            self.note(n, || format!("{does} {whom}"));
+        }
         let host = &mut self.hosts[n];
         let Some(engine) = &mut host.engine else {
             return Ok(());
@@ -112,6 +134,10 @@ impl Simulation {
                     ..Presence::default()
                 });
                 engine.call(|e| e.set_presence(time, presence));
+                self.note(n, || match presence {
+                    Some(presence) => format!("wants signs of life every {:?}", presence.period),
+                    None => "wants no signs of life".to_owned(),
+                });
             }
             _ => self.judge(n),
         }
@@ -151,9 +177,29 @@ impl Simulation {
         };
         let keys = seen(&self.plan, &role);
         let keys = keys.as_ref().filter(|_| status == Status::Accepted);
-        let _ = engine.call(|e| e.judge_role(time, &role.name, status, keys));
+        let judged = engine.call(|e| e.judge_role(time, &role.name, status, keys));
         self.guard.accepts(n, engine.get());
         self.trust_role(n, &role.name);
+        // Who says again what was said says nothing.
+        if role.status != status || !role.judged || judged.is_err() {
+            self.note_judged(n, &role.name, status, judged);
+        }
+    }
+
+    fn note_judged(
+        &mut self,
+        n: usize,
+        role: &str,
+        status: Status,
+        judged: Result<(), JudgeError>,
+    ) {
+        self.note(n, || {
+            let said = words::status(status);
+            match judged {
+                Ok(()) => format!("judges the role {role}: {said}"),
+                Err(why) => format!("judges the role {role}, {said}, in vain: {why}"),
+            }
+        });
     }
 
     /// A person has spoken about a role: what its estates are told then, wherever they are, is no
@@ -189,6 +235,7 @@ impl Simulation {
             && let Some(sent) = self.ledger.sent.get_mut(number)
         {
             sent.cancelled = true;
+            self.note(n, || format!("cancels message {number}"));
         }
     }
 
@@ -271,6 +318,11 @@ impl Simulation {
             && (engine.get().remote(remote)).is_some_and(|r| r.name.is_empty())
         {
             let _ = engine.call(|e| e.forget(time, remote));
+            let life = self.hosts[n].life;
+            let whom = self.tape.called(n, life, remote).to_owned();
+            self.note(n, || {
+                format!("forgets {whom}: it is known by another remote")
+            });
         }
     }
 
@@ -287,6 +339,10 @@ impl Simulation {
         if let Some(engine) = &mut host.engine {
             // Full is an answer, too.
             let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
+            let whom = self.peer(remote);
+            self.note(n, || {
+                format!("sends a message to {whom}, {} bytes", len.max(1))
+            });
         }
     }
 
@@ -335,7 +391,11 @@ impl Simulation {
         };
         let life = self.hosts[to].life;
         self.ledger.accepted(sent, life);
-        self.note(n, || format!("sends message {number}, {len} bytes"));
+        let to = self.plan.hosts[to].name;
+        self.note(n, || {
+            let once = if once { ", once" } else { "" };
+            format!("sends message {number} to {to}, {len} bytes{once}")
+        });
         Ok(())
     }
 
@@ -360,13 +420,16 @@ impl Simulation {
         roles.retain(|(keys, role)| {
             role.status != Status::Accepted || keys.is_some_and(|keys| keys != role.keys)
         });
-        for (keys, role) in &roles {
-            let keys = keys.as_ref();
-            let _ = engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys));
-        }
+        let judged: Vec<_> = (roles.iter())
+            .map(|(keys, role)| {
+                let keys = keys.as_ref();
+                engine.call(|e| e.judge_role(time, &role.name, Status::Accepted, keys))
+            })
+            .collect();
         self.guard.accepts(n, engine.get());
-        for (_, role) in &roles {
+        for ((_, role), judged) in roles.iter().zip(judged) {
             self.trust_role(n, &role.name);
+            self.note_judged(n, &role.name, Status::Accepted, judged);
         }
         if just_now {
             for remote in self.hosts[n]
@@ -406,6 +469,9 @@ impl Simulation {
             if let Some(engine) = &mut self.hosts[n].engine {
                 let _ = engine.call(|e| e.forget_role(time, &role.name));
             }
+            self.note(n, || {
+                format!("forgets the role {}, to make room", role.name)
+            });
         }
     }
 
@@ -425,13 +491,10 @@ impl Simulation {
         let mut open = self.ledger.open(|n| lives[n]);
         if let Some((number, sent)) = open.find(|(_, sent)| honest(sent)) {
             let (from, to) = (self.name(sent.from), self.name(sent.to));
-            let remote = self.hosts[sent.from].engine.as_ref();
-            let remote = remote.and_then(|e| e.get().remote(sent.remote));
-            let theirs = self.hosts[sent.to].engine.as_ref();
-            let theirs = theirs.map_or(Vec::new(), |e| e.get().remotes());
             return Some(format!(
-                "message {number} of {} bytes from {from} to {to} is still open; its remote: {remote:?}; over there: {theirs:?}",
-                sent.body.len()
+                "message {number} of {} bytes from {from} to {to} is still open{}",
+                sent.body.len(),
+                self.situation(sent.from, sent.to)
             ));
         }
         for (n, host) in self.hosts.iter().enumerate() {
@@ -450,9 +513,10 @@ impl Simulation {
                 let both = [&here, &there];
                 if !both.iter().all(|r| r.as_ref().is_some_and(|r| r.allowed)) {
                     return Some(format!(
-                        "{} and {} have no session: {here:?} and {there:?}",
+                        "{} and {} have no session{}",
                         self.name(n),
-                        self.name(*to)
+                        self.name(*to),
+                        self.situation(n, *to)
                     ));
                 }
             }

@@ -9,6 +9,7 @@ use super::law::{self, Law, Rule};
 use super::plan::Fault;
 use super::simulation::{Happening, Simulation};
 use super::tape::{What, seconds};
+use super::words;
 
 /// Times in a row that a host may be woken for nothing.
 const IDLE: u32 = 4;
@@ -192,9 +193,13 @@ impl Simulation {
             any = true;
             let at = host.store_at(self.now, record.place());
             let life = host.life;
-            self.tape.line(self.now, || What::Note {
+            self.tape.line(self.now, || What::Kept {
                 host: n,
-                text: format!("keeps, at {:.6}: {record:?}", seconds(at)),
+                text: format!(
+                    "keeps {}, stored at {:.6}",
+                    words::record(&record),
+                    seconds(at)
+                ),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
         }
@@ -210,11 +215,7 @@ impl Simulation {
             any = true;
             self.tape
                 .hash_told(self.now, n, false, &format!("{event:?}"));
-            let text = || format!("{event:?}");
-            self.tape.line(self.now, || What::Told {
-                host: n,
-                text: text(),
-            });
+            self.tell(n, &event);
             self.told(n, &event)?;
         }
     }
@@ -294,10 +295,7 @@ impl Simulation {
             }
             let told = (&taken.name, &taken.body);
             self.tape.hash_told(self.now, n, true, &told);
-            self.tape.line(self.now, || What::Told {
-                host: n,
-                text: format!("a message of {}, {} bytes", taken.name, taken.body.len()),
-            });
+            self.note(n, || words::taken(&taken));
             self.ledger.took(n, life, from, &taken.body)?;
         }
         Ok(any)

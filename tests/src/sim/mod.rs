@@ -43,7 +43,7 @@
 //! | `host`, `net`, `app` | a host; paths and addresses; what applications do |
 //! | [`engine`] | an engine of any storage and suite, with its memory counted |
 //! | `ledger`, [`law`] | what is known of messages; the other rules |
-//! | [`tape`], [`svg`] | what happened, as text and as a picture |
+//! | [`tape`], `words`, [`svg`] | what happened, as text and as a picture |
 //! | `scene` | [`World`] |
 
 mod app;
@@ -63,6 +63,7 @@ mod scene;
 mod simulation;
 pub mod svg;
 pub mod tape;
+mod words;
 
 pub use host::secrets as host_secrets;
 pub use law::{Rule, Violation};

@@ -46,17 +46,30 @@ pub fn steady(seed: u64, profile: Profile) -> Result<(), Box<Violation>> {
 
 /// Runs two worlds, the second with these options, whose courses must be the same.
 fn same(one: Plan, other: Plan, options: Options, how: &str) -> Result<(), Box<Violation>> {
-    let mut one = Simulation::new(one, Options::default());
-    let mut other = Simulation::new(other, options);
-    run(&mut one)?;
-    run(&mut other)?;
+    let plans = [one, other];
+    let worlds = |trace| -> Result<[Simulation; 2], Box<Violation>> {
+        let [one, other] = plans.clone();
+        let asked = [Options::default(), options];
+        let [first, second] = asked.map(|options| Options { trace, ..options });
+        let mut worlds = [Simulation::new(one, first), Simulation::new(other, second)];
+        for world in &mut worlds {
+            run(world)?;
+        }
+        Ok(worlds)
+    };
+    let [one, other] = worlds(false)?;
     if one.report().digest == other.report().digest {
         return Ok(());
     }
-    Err(Box::new(one.violation(
-        Rule::Steady,
-        format!("it takes another course {how}"),
-    )))
+    // Once more, to see where they part.
+    let [one, other] = worlds(true)?;
+    let parting = one.tape().parting(other.tape());
+    let parting = parting.map_or_else(
+        || "in the bytes of a datagram".to_owned(),
+        |[as_is, otherwise]| format!("where otherwise\n  {as_is}\n  it is now\n  {otherwise}"),
+    );
+    let what = format!("it takes another course {how}, {parting}");
+    Err(Box::new(one.violation(Rule::Steady, what)))
 }
 
 /// Runs a world to its end.
@@ -76,10 +89,47 @@ pub fn run(world: &mut Simulation) -> Result<(), Box<Violation>> {
     }
 }
 
-/// The command that runs a seed again and shows what happens.
-pub fn again(profile: Profile, seed: u64) -> String {
+/// How a seed was run, beside its profile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// Once, as it is unless these say otherwise.
+    Once {
+        /// [`Options::restless`].
+        restless: Option<u64>,
+        /// What all its estates are put on: `Heap` or `Roomy`.
+        storage: Option<Kind>,
+    },
+    /// By [`steady`].
+    Steady,
+}
+
+impl How {
+    /// By [`seed`].
+    pub const AS_IS: Self = Self::Once {
+        restless: None,
+        storage: None,
+    };
+}
+
+/// The command that runs a seed again so, and shows what happens.
+pub fn again(profile: Profile, seed: u64, how: How) -> String {
     let profile = profile.as_str();
-    format!(
-        "cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {seed} --trace"
-    )
+    let mut command =
+        format!("cargo run --release -p raet-tests --bin sim -- --profile {profile} --seed {seed}");
+    match how {
+        How::Steady => command += " --steady",
+        How::Once { restless, storage } => {
+            if let Some(seed) = restless {
+                command += " --restless ";
+                command += &seed.to_string();
+            }
+            command += match storage {
+                None => "",
+                Some(Kind::Heap) => " --storage heap",
+                Some(Kind::Small | Kind::Roomy) => " --storage fixed",
+            };
+            command += " --trace";
+        }
+    }
+    command
 }

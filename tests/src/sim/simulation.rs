@@ -262,11 +262,12 @@ impl Simulation {
             self.hand_over(n, left, source, from, bytes)?;
             return self.drive(n);
         }
+        let packet = self.tape.packet(left, source, &bytes);
         self.tape.line(now, || What::Arrived {
             left,
-            from: source.host(),
+            from: source.into(),
             to: n,
-            head: head(&bytes),
+            packet,
             len: bytes.len(),
             verdict: None,
         });
@@ -283,7 +284,7 @@ impl Simulation {
         mut bytes: Vec<u8>,
     ) -> Law {
         let now = self.now;
-        let said = self.tape.is_on().then(|| head(&bytes)).flatten();
+        let packet = self.tape.packet(left, source, &bytes);
         let len = bytes.len();
         let receiver = &mut self.hosts[n];
         let time = receiver.time(now, self.plan.back);
@@ -327,9 +328,9 @@ impl Simulation {
         *of.entry(word).or_default() += 1;
         self.tape.line(now, || What::Arrived {
             left,
-            from: source.host(),
+            from: source.into(),
             to: n,
-            head: said,
+            packet,
             len,
             verdict: Some(verdict),
         });
@@ -407,16 +408,21 @@ impl Simulation {
         }
         let copies = fate.copies.len();
         for copy in fate.copies {
+            if copy.bytes != bytes {
+                self.tape.damages(now, n, said, &copy.bytes);
+            }
             let arrival = Happening::Arrival(now, Source::Host(n), from, to, copy.bytes);
             self.at(now + copy.delay, arrival);
         }
+        let to = self.tape.party(target, to);
         self.tape.line(now, || What::Sent {
             from: n,
-            to: target,
+            to,
             head: said,
             len: bytes.len(),
             faults: fate.faults,
             copies,
+            stopped: pass == Pass::Off,
         });
         Ok(())
     }
@@ -455,6 +461,9 @@ impl Simulation {
         let (datagrams, next) = attack.done();
         self.attacker = Some(attacker);
         for (at, power, from, to, bytes) in datagrams {
+            if self.book.owner(from).is_none() {
+                self.tape.stranger(power, from);
+            }
             let source = Source::Attacker(power);
             self.at(at, Happening::Arrival(self.now, source, from, to, bytes));
         }

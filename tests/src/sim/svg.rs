@@ -1,27 +1,21 @@
-//! A sequence diagram of a tape, for people to look at.
+//! What happened, drawn: a line down the page for each host and attacker, an arrow for each datagram.
 //!
-//! Down the page goes time, but not evenly: where nothing happens for long a gap is drawn and said, so
-//! that a handshake of milliseconds and a wait of a minute fit on one page.
+//! Time goes down, but only where something happens; what happens at one host at one moment stands in
+//! rows under each other, so that no two arrows begin or end at one point.
 
-use std::collections::HashMap;
-use std::fmt::Write;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use raet_core::stats::Verdict;
 use raet_core::wire::{Flags, Head, PacketKind, TransactionKind};
 
-use super::tape::{Line, Tape, What, seconds};
+use super::tape::{Line, Packet, Party, Tape, What, seconds};
+use page::{Page, Point};
 
-/// Pixels: between lifelines, beside the outer ones for what is noted there, and down the page for a
-/// moment in which something happens.
-const COLUMN: f64 = 320.0;
-const MARGIN: f64 = 330.0;
-const TOP: f64 = 110.0;
-const ROW: f64 = 21.0;
-/// Microseconds without anything that are drawn as a gap, and pixels of one.
-const PAUSE: u64 = 200_000;
-const GAP: f64 = 34.0;
+mod page;
+
 /// Most datagrams on one page.
-const MOST: usize = 400;
+const MOST: usize = 120;
 
 const STYLE: &str = "
 text { font: 11px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2933 }
@@ -31,17 +25,19 @@ text { font: 11px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-seri
 .life { stroke: #cbd2d9; stroke-width: 2 } .gap { fill: #7b8794; font-style: italic }
 .label { text-anchor: middle; font-size: 10.5px; paint-order: stroke; stroke: #fff; stroke-width: 3px }
 .note { font-size: 10.5px; fill: #52606d } .bad { fill: #ba2525; font-weight: 600 }
-line.arrow, path.arrow { stroke-width: 1.6; fill: none } .dropped { stroke-dasharray: 4 3; opacity: .65 }
+polyline { stroke-width: 1.6; fill: none } .dropped { stroke-dasharray: 4 3; opacity: .65 }
 ";
 
 /// One arrow: from whom to whom, when it left and came, and how it ended.
 struct Arrow {
-    from: Option<usize>,
-    to: Option<usize>,
+    from: Party,
+    to: Party,
     left: u64,
+    /// `None`: it never came.
     came: Option<u64>,
     head: Option<Head>,
-    label: String,
+    /// A label for each datagram that it stands for.
+    labels: Vec<String>,
     end: End,
 }
 
@@ -52,34 +48,75 @@ enum End {
     Lost(&'static str),
 }
 
-/// Draws what happened between these times, in microseconds; the first 400 datagrams of it.
+/// What is written beside the lifeline of a host.
+struct Note {
+    at: u64,
+    host: usize,
+    text: String,
+}
+
+/// Draws what happened between these times, in microseconds; the first 120 datagrams of it.
 pub fn draw(tape: &Tape, title: &str, from: u64, to: u64) -> String {
-    let lines: Vec<_> = tape.lines().iter().collect();
-    let within = |line: &&&Line| (from..=to).contains(&line.at);
-    let arrows = merged(lines.iter().filter(within).filter_map(|l| arrow(l)));
-    let cut = arrows.len() > MOST;
-    let arrows = arrows.get(..MOST).unwrap_or(&arrows);
-    let end = if cut {
-        arrows.last().map_or(to, |a| a.came.unwrap_or(a.left))
-    } else {
-        to
+    let lines = || {
+        let lines = tape.lines().iter();
+        lines.filter(move |line| (from..to).contains(&line.at))
     };
-    let notes: Vec<_> = lines
-        .iter()
-        .filter(within)
-        .filter(|l| l.at <= end)
-        .filter_map(|l| note(l))
+    let mut arrows = merged(lines().filter_map(arrow));
+    let cut = arrows.len() > MOST;
+    arrows.truncate(MOST);
+    let last = arrows.last().map_or(to, |a| a.came.unwrap_or(a.left));
+    let end = if cut { last } else { to };
+    let notes: Vec<_> = lines().filter(|l| l.at <= end).filter_map(note).collect();
+    let attackers: BTreeSet<_> = (arrows.iter())
+        .flat_map(|arrow| [arrow.from, arrow.to])
+        .filter(|party| matches!(party, Party::Attacker(_)))
         .collect();
-    let mut times: Vec<u64> = arrows
-        .iter()
-        .flat_map(|a| [Some(a.left), a.came])
-        .flatten()
-        .chain(notes.iter().map(|(at, ..)| *at))
-        .collect();
-    times.sort_unstable();
-    times.dedup();
-    let page = Page::new(&times);
-    page.render(tape, title, arrows, &notes, cut)
+    let hosts = (0..tape.names().len()).map(Party::Host);
+    let parties: Vec<_> = hosts.chain(attackers).collect();
+    let (mut page, places) = Page::new(&parties, &arrows, &notes);
+    let mut out = String::new();
+    frame(&mut out, &page, title);
+    for (n, party) in parties.iter().enumerate() {
+        lifeline(&mut out, &page, n, *party, &tape.name(*party));
+    }
+    for (y, pause) in page.gaps() {
+        let (width, pause) = (page.width(), seconds(*pause));
+        let _ = write!(
+            out,
+            "<rect x=\"0\" y=\"{}\" width=\"{width}\" height=\"20\" fill=\"#f5f7fa\"/>\
+             <text class=\"gap\" x=\"24\" y=\"{}\">{pause:.1} s pass</text>",
+            y - 14.0,
+            y
+        );
+    }
+    for (at, y) in page.moments() {
+        let moment = seconds(at);
+        let _ = write!(
+            out,
+            "<text class=\"time\" x=\"74\" y=\"{}\">{moment:.4}</text>",
+            y + 3.0
+        );
+    }
+    for (arrow, ends) in arrows.iter().zip(&places.arrows) {
+        stroke(&mut out, arrow, ends);
+    }
+    // What is beside the lines is written over them.
+    for (note, lines) in notes.iter().zip(&places.notes) {
+        write_note(&mut out, &mut page, note, lines);
+    }
+    for (arrow, ends) in arrows.iter().zip(&places.arrows) {
+        write_label(&mut out, &mut page, arrow, ends);
+    }
+    if cut {
+        let y = page.height() - 16.0;
+        let _ = write!(
+            out,
+            "<text class=\"gap\" x=\"24\" y=\"{y}\">… and more: these are the first {MOST} \
+             datagrams; --during shows others</text>"
+        );
+    }
+    out.push_str("</svg>\n");
+    out
 }
 
 /// An arrow is drawn for each copy that arrives, and for each datagram of which none does.
@@ -89,38 +126,42 @@ fn arrow(line: &Line) -> Option<Arrow> {
             left,
             from,
             to,
-            head,
+            packet,
             verdict,
             ..
         } => Some(Arrow {
             from: *from,
-            to: Some(*to),
+            to: Party::Host(*to),
             left: *left,
             came: Some(line.at),
-            head: *head,
-            label: label(head.as_ref()),
+            head: packet.head,
+            labels: vec![label(*packet)],
             end: match verdict {
                 Some(Verdict::Taken | Verdict::Repeated) => End::Taken,
                 Some(Verdict::Dropped(reason)) => End::Dropped(reason.as_str()),
-                None => End::Lost("not heard"),
+                None => End::Dropped("not heard"),
             },
         }),
-        What::Sent {
-            from,
-            to,
-            head,
-            faults,
-            copies: 0,
-            ..
-        } => Some(Arrow {
-            from: Some(*from),
-            to: *to,
-            left: line.at,
-            came: None,
-            head: *head,
-            label: label(head.as_ref()),
-            end: End::Lost(faults.first().map_or("nobody is there", |f| f.as_str())),
-        }),
+        What::Sent { from, to, head, .. } => {
+            let loss = line.what.loss();
+            // What reaches a host is drawn when it does.
+            if loss.is_none() && matches!(to, Party::Host(_)) {
+                return None;
+            }
+            let packet = Packet {
+                head: *head,
+                damaged: false,
+            };
+            Some(Arrow {
+                from: Party::Host(*from),
+                to: *to,
+                left: line.at,
+                came: loss.is_none().then_some(line.at),
+                head: *head,
+                labels: vec![label(packet)],
+                end: loss.map_or(End::Taken, End::Lost),
+            })
+        }
         _ => None,
     }
 }
@@ -134,37 +175,22 @@ fn merged(all: impl Iterator<Item = Arrow>) -> Vec<Arrow> {
                 && a.end == arrow.end
         };
         match arrows.iter_mut().rev().take(64).find(like) {
-            Some(before) if before.label.ends_with('…') => {}
-            Some(before) if before.label.len() > 34 => before.label.push_str(", …"),
-            Some(before) => {
-                before.label.push_str(", ");
-                before.label.push_str(&arrow.label);
-            }
+            Some(before) => before.labels.extend(arrow.labels),
             None => arrows.push(arrow),
         }
     }
     arrows
 }
 
-/// What is written beside a lifeline: when, where, what.
-fn note(line: &Line) -> Option<(u64, usize, String)> {
+fn note(line: &Line) -> Option<Note> {
     match &line.what {
-        What::Told { host, text } => Some((line.at, *host, short(text))),
-        What::Note { host, text } if !text.starts_with("keeps") => {
-            Some((line.at, *host, text.clone()))
-        }
+        What::Told { host, text } | What::Note { host, text } => Some(Note {
+            at: line.at,
+            host: *host,
+            text: text.clone(),
+        }),
         _ => None,
     }
-}
-
-/// The end of an event's debug form says what it is about.
-fn short(text: &str) -> String {
-    let what = text
-        .split("what: ")
-        .nth(1)
-        .or_else(|| text.split("outcome: ").nth(1));
-    let what = what.and_then(|w| w.strip_suffix(" }"));
-    what.unwrap_or(text).to_owned()
 }
 
 fn colour(head: Option<&Head>) -> &'static str {
@@ -178,14 +204,14 @@ fn colour(head: Option<&Head>) -> &'static str {
     }
 }
 
-fn label(head: Option<&Head>) -> String {
-    let Some(head) = head else {
+fn label(packet: Packet) -> String {
+    let Some(head) = packet.head else {
         return "no packet".to_owned();
     };
-    let packet = format!("{:?}", head.packet).to_lowercase();
+    let kind = format!("{:?}", head.packet).to_lowercase();
     let mut text = match head.transaction {
-        TransactionKind::Message => packet,
-        other => format!("{other:?} {packet}").to_lowercase(),
+        TransactionKind::Message => kind,
+        other => format!("{other:?} {kind}").to_lowercase(),
     };
     if head.transaction == TransactionKind::Message {
         let _ = write!(text, " {}", head.transaction_id);
@@ -196,7 +222,59 @@ fn label(head: Option<&Head>) -> String {
             text.push_str(" again");
         }
     }
+    if packet.damaged {
+        text.insert_str(0, "damaged ");
+    }
     text
+}
+
+/// What is written along an arrow, from all that is to be said of it to the least.
+fn wordings(arrow: &Arrow) -> Vec<String> {
+    let why = match arrow.end {
+        End::Taken => String::new(),
+        End::Dropped(why) | End::Lost(why) => format!(" · {why}"),
+    };
+    let Some((first, rest)) = arrow.labels.split_first() else {
+        return Vec::new();
+    };
+    let all = grouped(&arrow.labels).join(", ");
+    let more = match rest.len() {
+        0 => String::new(),
+        n => format!(" +{n}"),
+    };
+    let mut wordings = vec![
+        format!("{all}{why}"),
+        format!("{first}{more}{why}"),
+        format!("{first}{more}"),
+    ];
+    wordings.dedup();
+    wordings
+}
+
+/// Segments of a message in a row, and the same over and over, are told together.
+fn grouped(labels: &[String]) -> Vec<String> {
+    /// What it is about, the segment, and the rest.
+    fn parts(label: &str) -> Option<(&str, &str, &str)> {
+        let (what, rest) = label.split_once(" [")?;
+        let (segment, rest) = rest.split_once(" of ")?;
+        Some((what, segment, rest))
+    }
+    let alike = |a: &String, b: &String| match (parts(a), parts(b)) {
+        (Some((a, _, after_a)), Some((b, _, after_b))) => (a, after_a) == (b, after_b),
+        _ => a == b,
+    };
+    let group = |group: &[String]| match group {
+        [one] => one.clone(),
+        all => match all.first().and_then(|first| parts(first)) {
+            Some((what, _, rest)) => {
+                let all = all.iter().filter_map(|label| parts(label));
+                let segments: Vec<_> = all.map(|(_, segment, _)| segment).collect();
+                format!("{what} [{} of {rest}", segments.join(" "))
+            }
+            None => format!("{} ×{}", all.first().map_or("", |l| l), all.len()),
+        },
+    };
+    labels.chunk_by(alike).map(group).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -205,238 +283,127 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// Where on the page each moment lies.
-struct Page {
-    rows: HashMap<u64, f64>,
-    /// Where nothing happens, for how long.
-    gaps: Vec<(f64, u64)>,
-    height: f64,
-}
-
-impl Page {
-    fn new(times: &[u64]) -> Self {
-        let (mut rows, mut gaps) = (HashMap::new(), Vec::new());
-        let (mut y, mut last) = (TOP, None);
-        for at in times {
-            let pause = last.map_or(0, |last| at - last);
-            if pause > PAUSE {
-                gaps.push((y + GAP / 2.0 + 4.0, pause));
-                y += GAP;
-            }
-            y += ROW;
-            rows.insert(*at, y);
-            last = Some(*at);
-        }
-        Self {
-            rows,
-            gaps,
-            height: y + 70.0,
-        }
-    }
-
-    fn row(&self, at: u64) -> f64 {
-        self.rows.get(&at).copied().unwrap_or(TOP)
-    }
-
-    fn render(
-        &self,
-        tape: &Tape,
-        title: &str,
-        arrows: &[Arrow],
-        notes: &[(u64, usize, String)],
-        cut: bool,
-    ) -> String {
-        let count = tape.names().len();
-        let width = 2.0 * MARGIN + COLUMN * (float(count) - 1.0);
-        let height = self.height;
-        let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\"><style>{STYLE}</style>\
-             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
-             <text class=\"title\" x=\"24\" y=\"32\">{}</text>",
-            escaped(title)
-        );
-        Self::legend(&mut out);
-        for n in 0..count {
-            let (x, name) = (column(n), tape.names()[n]);
-            let _ = write!(
-                out,
-                "<line class=\"life\" x1=\"{x}\" x2=\"{x}\" y1=\"{TOP}\" y2=\"{}\"/>\
-                 <rect x=\"{}\" y=\"{}\" width=\"100\" height=\"26\" rx=\"6\" fill=\"#323f4b\"/>\
-                 <text class=\"name\" x=\"{x}\" y=\"{}\">{name}</text>",
-                height - 40.0,
-                x - 50.0,
-                TOP - 32.0,
-                TOP - 14.0,
-            );
-        }
-        for (y, pause) in &self.gaps {
-            let pause = seconds(*pause);
-            let _ = write!(
-                out,
-                "<rect x=\"0\" y=\"{}\" width=\"{width}\" height=\"20\" fill=\"#f5f7fa\"/>\
-                 <text class=\"gap\" x=\"24\" y=\"{}\">{pause:.1} s pass</text>",
-                y - 6.0,
-                y + 8.0
-            );
-        }
-        self.moments(&mut out);
-        for arrow in arrows {
-            self.arrow(&mut out, arrow);
-        }
-        self.notes(&mut out, notes);
-        if cut {
-            let y = height - 16.0;
-            let _ = write!(
-                out,
-                "<text class=\"gap\" x=\"24\" y=\"{y}\">… and more: this is the first of it</text>"
-            );
-        }
-        out.push_str("</svg>\n");
-        out
-    }
-
-    fn legend(out: &mut String) {
-        let all = [
-            ("#cb6e17", "join"),
-            ("#7e3aa8", "allow"),
-            ("#7b8794", "alive"),
-            ("#1769c2", "message"),
-            ("#0f8a4b", "done"),
-        ];
-        for (n, (colour, word)) in all.iter().enumerate() {
-            let x = 24.0 + 92.0 * float(n);
-            let _ = write!(
-                out,
-                "<line x1=\"{x}\" x2=\"{}\" y1=\"50\" y2=\"50\" stroke=\"{colour}\" stroke-width=\"3\"/>\
-                 <text class=\"sub\" x=\"{}\" y=\"54\">{word}</text>",
-                x + 24.0,
-                x + 30.0
-            );
-        }
-        out.push_str(
-            "<text class=\"sub\" x=\"484\" y=\"54\">dashed: dropped, with the reason    ✗: lost</text>",
-        );
-    }
-
-    /// The time at each row, where there is room for it.
-    fn moments(&self, out: &mut String) {
-        let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_unstable_by_key(|(at, _)| **at);
-        for (at, y) in rows {
-            let moment = seconds(*at);
-            let _ = write!(
-                out,
-                "<text class=\"time\" x=\"74\" y=\"{}\">{moment:.4}</text>",
-                y + 3.0
-            );
-        }
-    }
-
-    fn arrow(&self, out: &mut String, arrow: &Arrow) {
-        let colour = colour(arrow.head.as_ref());
-        let y1 = self.row(arrow.left);
-        let to = arrow.to.map(column);
-        // Who is no estate stands at the right edge.
-        let x1 = arrow
-            .from
-            .map_or_else(|| to.unwrap_or(MARGIN) + COLUMN / 2.0, column);
-        let x2 = to.unwrap_or(x1 + COLUMN / 2.0);
-        let (x2, y2) = match arrow.came {
-            Some(came) => (x2, self.row(came)),
-            None => (x1 + (x2 - x1) * 0.62, y1 + ROW * 0.5),
-        };
-        let dropped = if matches!(arrow.end, End::Taken) {
-            ""
-        } else {
-            " dropped"
-        };
+fn frame(out: &mut String, page: &Page, title: &str) {
+    let (width, height) = (page.width(), page.height());
+    let _ = write!(
+        out,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\"><style>{STYLE}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
+         <text class=\"title\" x=\"24\" y=\"32\">{}</text>",
+        escaped(title)
+    );
+    let all = [
+        ("#cb6e17", "join"),
+        ("#7e3aa8", "allow"),
+        ("#7b8794", "alive"),
+        ("#1769c2", "message"),
+        ("#0f8a4b", "done"),
+    ];
+    let mut x = 24;
+    for (colour, word) in all {
         let _ = write!(
             out,
-            "<line class=\"arrow{dropped}\" stroke=\"{colour}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"
+            "<line x1=\"{x}\" x2=\"{}\" y1=\"50\" y2=\"50\" stroke=\"{colour}\" stroke-width=\"3\"/>\
+             <text class=\"sub\" x=\"{}\" y=\"54\">{word}</text>",
+            x + 24,
+            x + 30
         );
-        let why = match &arrow.end {
-            End::Taken => {
-                tip(out, colour, (x1, y1), (x2, y2));
-                ""
-            }
-            End::Dropped(why) => {
-                tip(out, colour, (x1, y1), (x2, y2));
-                why
-            }
-            End::Lost(why) => {
-                let _ = write!(
-                    out,
-                    "<text class=\"bad\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">✗</text>",
-                    x2,
-                    y2 + 4.0
-                );
-                why
-            }
-        };
-        let text = if why.is_empty() {
-            arrow.label.clone()
-        } else {
-            format!("{} · {why}", arrow.label)
-        };
-        // Near its start: arrows that go the other way have theirs at the other end.
-        let (x, y) = (x1 + (x2 - x1) * 0.36, y1 + (y2 - y1) * 0.36 - 3.0);
-        let turn = ((y2 - y1) / (x2 - x1)).atan().to_degrees();
-        let _ = write!(
-            out,
-            "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\" transform=\"rotate({turn:.2} {x:.1} {y:.1})\">{}</text>",
-            escaped(&text)
-        );
+        x += 92;
     }
+    let _ = write!(
+        out,
+        "<text class=\"sub\" x=\"{x}\" y=\"54\">dashed: dropped, with the reason · ✗: lost</text>"
+    );
+}
 
-    /// Notes of one moment and host stand in one line.
-    fn notes(&self, out: &mut String, notes: &[(u64, usize, String)]) {
-        let mut at: HashMap<(u64, usize), usize> = HashMap::new();
-        let mut joined: Vec<(u64, usize, String)> = Vec::new();
-        for (time, host, text) in notes {
-            match at.get(&(*time, *host)).and_then(|n| joined.get_mut(*n)) {
-                Some((_, _, before)) => {
-                    before.push_str(", ");
-                    before.push_str(text);
-                }
-                None => {
-                    at.insert((*time, *host), joined.len());
-                    joined.push((*time, *host, text.clone()));
-                }
-            }
-        }
-        for (time, host, text) in &joined {
-            let (x, y) = (column(*host), self.row(*time));
-            let fill = if text.contains("dies") {
-                "#ba2525"
-            } else {
-                "#52606d"
-            };
-            let text: String = text.chars().take(44).collect();
-            // Of the first host on the left, where no arrow is.
-            let (side, anchor) = if *host == 0 {
-                (-9.0, "end")
-            } else {
-                (9.0, "start")
-            };
+fn lifeline(out: &mut String, page: &Page, n: usize, party: Party, name: &str) {
+    let (x, top) = (page.column(n), Page::TOP);
+    let fill = match party {
+        Party::Host(_) => "#323f4b",
+        Party::Attacker(_) | Party::Nobody => "#8a1c1c",
+    };
+    let width = page::width(name).mul_add(1.35, 30.0).max(100.0);
+    let _ = write!(
+        out,
+        "<line class=\"life\" x1=\"{x}\" x2=\"{x}\" y1=\"{top}\" y2=\"{}\"/>\
+         <rect x=\"{:.1}\" y=\"{}\" width=\"{width:.1}\" height=\"26\" rx=\"6\" fill=\"{fill}\"/>\
+         <text class=\"name\" x=\"{x}\" y=\"{}\">{}</text>",
+        page.height() - 40.0,
+        x - width / 2.0,
+        top - 32.0,
+        top - 14.0,
+        escaped(name),
+    );
+}
+
+/// The line of an arrow and its head.
+fn stroke(out: &mut String, arrow: &Arrow, ends: &[Point]) {
+    let colour = colour(arrow.head.as_ref());
+    let class = match arrow.end {
+        End::Taken => "",
+        End::Dropped(_) | End::Lost(_) => " class=\"dropped\"",
+    };
+    let _ = write!(out, "<polyline{class} stroke=\"{colour}\" points=\"");
+    for (x, y) in ends {
+        let _ = write!(out, "{x:.1},{y:.1} ");
+    }
+    out.push_str("\"/>");
+    if let [.., before, (x, y)] = ends {
+        if matches!(arrow.end, End::Lost(_)) {
+            let y = y + 4.0;
             let _ = write!(
                 out,
-                "<circle cx=\"{x}\" cy=\"{y}\" r=\"3.5\" fill=\"{fill}\"/>\
-                 <text class=\"note label\" style=\"text-anchor:{anchor};fill:{fill}\" x=\"{}\" y=\"{}\">{}</text>",
-                x + side,
-                y + 4.0,
-                escaped(&text)
+                "<text class=\"bad\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">✗</text>"
             );
+        } else {
+            tip(out, colour, *before, (*x, *y));
         }
     }
 }
 
-fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(0.0, f64::from)
+fn write_label(out: &mut String, page: &mut Page, arrow: &Arrow, ends: &[Point]) {
+    let Some(label) = page.place(ends, &wordings(arrow)) else {
+        return;
+    };
+    let ((x, y), turn) = (label.at, label.turn.to_degrees());
+    let _ = write!(
+        out,
+        "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\" transform=\"rotate({turn:.2} {x:.1} {y:.1})\">{}</text>",
+        escaped(&label.text)
+    );
 }
 
-fn column(host: usize) -> f64 {
-    MARGIN + COLUMN * float(host)
+fn write_note(out: &mut String, page: &mut Page, note: &Note, lines: &[(f64, String)]) {
+    let x = page.column(note.host);
+    let fill = if note.text.starts_with("dies") {
+        "#ba2525"
+    } else {
+        "#52606d"
+    };
+    // Of the first host on the left, where no arrow is.
+    let (side, anchor) = if note.host == 0 {
+        (-9.0, "end")
+    } else {
+        (9.0, "start")
+    };
+    for (n, (y, text)) in lines.iter().enumerate() {
+        if n == 0 {
+            let _ = write!(
+                out,
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"3.5\" fill=\"{fill}\"/>"
+            );
+        }
+        let _ = write!(
+            out,
+            "<text class=\"note label\" style=\"text-anchor:{anchor};fill:{fill}\" x=\"{}\" y=\"{}\">{}</text>",
+            x + side,
+            y + 4.0,
+            escaped(text)
+        );
+        let middle = x + (page::width(text) / 2.0 + 9.0).copysign(side);
+        page.take((middle, y + 4.0), 0.0, page::width(text));
+    }
 }
 
 /// The head of an arrow.
