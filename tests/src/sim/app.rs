@@ -13,7 +13,7 @@ use raet_core::{RemoteId, SendOptions};
 use super::engine::Taken;
 use super::guard::Guard;
 use super::law::{Law, Rule};
-use super::ledger::{self, Sent};
+use super::ledger::{self, Memory, Sent};
 use super::net::first_address;
 use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
@@ -331,7 +331,7 @@ impl Simulation {
             cancelled: false,
             outcome: None,
             sessions: [0; 2],
-            memory: (0, 0),
+            memory: Memory::default(),
         };
         let life = self.hosts[to].life;
         self.ledger.accepted(sent, life);

@@ -103,7 +103,7 @@ impl Simulation {
             hosts,
             links,
             book: Book::new(count),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(plan.menace.on_path.is_some()),
             laws: Laws::default(),
             seals: Seals::default(),
             tape: Tape::new(names, options.trace),
