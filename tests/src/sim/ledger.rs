@@ -189,7 +189,12 @@ impl Ledger {
         if !self.taken_by.insert(taken) {
             return Err((Rule::Once, format!("message {number} was taken twice")));
         }
-        *self.taken.entry(number).or_default() += 1;
+        let times = self.taken.entry(number).or_default();
+        *times += 1;
+        if sent.once && *times > 1 {
+            let what = format!("message {number}, for one session only, was taken twice");
+            return Err((Rule::Once, what));
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@
 //!
 //! | rule | what would break it | where |
 //! |---|---|---|
-//! | [`Once`](Rule::Once) | a message taken twice by a receiver that remembers its sender: in a session, and over sessions | `ledger` |
+//! | [`Once`](Rule::Once) | a message taken twice by a receiver that remembers its sender, in a session and over sessions; one sent with `once` taken twice at all | `ledger` |
 //! | [`Content`](Rule::Content) | a body that its sender never sent to this receiver | `ledger` |
 //! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind | `ledger` |
 //! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life: every transaction ends | `app` |
