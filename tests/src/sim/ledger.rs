@@ -242,7 +242,8 @@ impl Ledger {
             Outcome::Unknown(Doubt::SessionChanged) => {
                 (sessions || forgot || !up) && (sent.once || sent.body.is_empty())
             }
-            Outcome::Unknown(Doubt::Nacked) => sessions || forgot,
+            // Who remembers its sender has no reason to refuse it.
+            Outcome::Unknown(Doubt::Nacked) => forgot,
         };
         if !fits {
             return verdict(if taken { "was taken" } else { "was not taken" });
