@@ -29,7 +29,7 @@ pub(super) struct Guard {
     sent: HashSet<u64>,
     /// What a life of a host has acted on.
     taken: HashSet<(usize, u32, u64)>,
-    /// Since when a host has a session with another.
+    /// When a host first had a session with another.
     sessions: BTreeMap<(usize, usize), u64>,
     /// Whose keys a host has held as accepted, by the name of the role.
     accepted: HashSet<(usize, String, PublicKeys)>,
@@ -218,8 +218,9 @@ impl Guard {
         let since = self.sessions.get(&(host, whom)).copied();
         let settled = since.is_some_and(|at| now > at + SETTLING);
         let harm = match what {
+            // Sessions that are broken again and again do not begin to settle anew.
             RemoteEvent::Allowed if !settled => {
-                self.sessions.insert((host, whom), now);
+                self.sessions.entry((host, whom)).or_insert(now);
                 false
             }
             RemoteEvent::Allowed
