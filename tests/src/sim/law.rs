@@ -105,6 +105,8 @@ pub(super) type Law = Result<(), (Rule, String)>;
 pub(super) struct Laws {
     /// By sender and its uid for the receiver: the newest session id, and the life of the sender that used it.
     sessions: HashMap<(usize, u32), (u32, u32)>,
+    /// By sender: its session ids, towards whoever.
+    lives: HashMap<usize, Ids>,
     /// By sender, uid, session and transaction: its kind.
     transactions: HashMap<(usize, u32, u32, u32), TransactionKind>,
     /// And by segment or kind of packet: a hash of what was in it.
@@ -112,6 +114,21 @@ pub(super) struct Laws {
     seals: HashSet<[u8; 32]>,
     /// By host and address: bytes that came from and went to it while it was not proven there.
     traffic: BTreeMap<(usize, SocketAddr), (u64, u64)>,
+}
+
+/// Session ids of a host, over its lives. A remote that was lost in a crash has a new uid after it, so that
+/// only this shows that sessions with it went on.
+struct Ids {
+    life: u32,
+    /// The newest of this life.
+    newest: u32,
+    /// The newest of the lives before.
+    before: Option<u32>,
+}
+
+/// Whether session `si` comes after `other`, as serial numbers do.
+fn after(si: u32, other: u32) -> bool {
+    si != other && si.wrapping_sub(other) < 1 << 31
 }
 
 fn digest(bytes: &[u8]) -> u64 {
@@ -145,13 +162,13 @@ impl Laws {
             Entry::Vacant(free) => {
                 free.insert(head.transaction);
                 let newest = self.sessions.entry((from, to)).or_insert((si, life));
-                let back = si.wrapping_sub(newest.0) >= 1 << 31;
-                let again = si == newest.0 && life != newest.1;
-                if back || again {
+                let again = si == newest.0 && life == newest.1;
+                if !again && !after(si, newest.0) {
                     let what = format!("{from} begins in session {si} after {}", newest.0);
                     return Err((Rule::Session, what));
                 }
                 *newest = (si, life);
+                self.of_life(from, life, si)?;
             }
         }
         let part = match head.packet {
@@ -168,6 +185,35 @@ impl Laws {
         if first != content {
             let what = format!("{from} sends other content under si {si} ti {ti} again");
             return Err((Rule::Transaction, what));
+        }
+        Ok(())
+    }
+
+    /// A host begins something in this session, with whoever.
+    fn of_life(&mut self, host: usize, life: u32, si: u32) -> Law {
+        let known = self.lives.entry(host).or_insert(Ids {
+            life,
+            newest: si,
+            before: None,
+        });
+        if life != known.life {
+            let before = match known.before {
+                Some(before) if after(before, known.newest) => before,
+                _ => known.newest,
+            };
+            *known = Ids {
+                life,
+                newest: si,
+                before: Some(before),
+            };
+        }
+        if let Some(before) = known.before.filter(|before| !after(si, *before)) {
+            let what =
+                format!("{host} begins in session {si}, and was in {before} in a life before");
+            return Err((Rule::Session, what));
+        }
+        if after(si, known.newest) {
+            known.newest = si;
         }
         Ok(())
     }
