@@ -2,6 +2,7 @@
 
 use raet_core::event::{Event, JoinFailure, RemoteEvent};
 use raet_core::keep::Record;
+use raet_core::limits::{Limits, SMALLEST_SEGMENT};
 
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
@@ -12,6 +13,21 @@ use super::tape::{What, seconds};
 
 /// Times in a row that a host may be woken for nothing.
 const IDLE: u32 = 4;
+/// Times that all outputs are asked for until there are none.
+const ROUNDS: u32 = 4;
+
+/// Outputs that an engine may have after one input: each thing that it holds may have a few things to say, and
+/// each body goes in segments. What goes on beyond that never ends.
+fn most_outputs(limits: &Limits) -> usize {
+    let things = limits.remotes
+        + limits.roles
+        + limits.handshakes
+        + limits.outbox
+        + limits.inbox
+        + limits.replies;
+    let segments = (limits.outbox_bytes + limits.inbox_bytes) / SMALLEST_SEGMENT;
+    4 * things + 2 * segments + 300
+}
 
 impl Simulation {
     pub(super) fn start(&mut self, n: usize) -> Law {
@@ -107,6 +123,7 @@ impl Simulation {
         if self.hosts[n].is_stalled(self.now) {
             return Ok(());
         }
+        self.hosts[n].outputs = 0;
         let mut rounds = 0;
         loop {
             let mut order = [0, 1, 2, 3];
@@ -125,7 +142,7 @@ impl Simulation {
             let mut any = false;
             for what in order {
                 any |= match what {
-                    0 => self.poll_records(n),
+                    0 => self.poll_records(n)?,
                     1 => self.poll_events(n)?,
                     2 => self.poll_messages(n)?,
                     _ => self.poll_transmits(n)?,
@@ -135,8 +152,8 @@ impl Simulation {
                 break;
             }
             rounds += 1;
-            if rounds > 1000 {
-                let what = format!("{} has more and more to say", self.name(n));
+            if rounds > ROUNDS {
+                let what = format!("{} has something to say, time after time", self.name(n));
                 return Err((Rule::Busy, what));
             }
         }
@@ -155,6 +172,17 @@ impl Simulation {
             if let Some(at) = wake {
                 self.at(at, Happening::Wake(n));
             }
+        }
+        Ok(())
+    }
+
+    /// Host `n` has one more output.
+    fn output(&mut self, n: usize) -> Law {
+        let host = &mut self.hosts[n];
+        host.outputs += 1;
+        if host.outputs > most_outputs(&host.plan.limits) {
+            let what = format!("{} has output without end", self.name(n));
+            return Err((Rule::Busy, what));
         }
         Ok(())
     }
@@ -181,13 +209,13 @@ impl Simulation {
         }
     }
 
-    fn poll_records(&mut self, n: usize) -> bool {
+    fn poll_records(&mut self, n: usize) -> Result<bool, (Rule, String)> {
         let mut any = false;
         loop {
             let host = &mut self.hosts[n];
             let engine = host.engine.as_mut();
             let Some(record) = engine.and_then(|e| e.call(|e| e.poll_record())) else {
-                return any;
+                return Ok(any);
             };
             any = true;
             let at = host.store_at(self.now, record.place());
@@ -197,6 +225,7 @@ impl Simulation {
                 text: format!("keeps, at {:.6}: {record:?}", seconds(at)),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
+            self.output(n)?;
         }
     }
 
@@ -216,6 +245,7 @@ impl Simulation {
                 text: text(),
             });
             self.told(n, &event)?;
+            self.output(n)?;
         }
     }
 
@@ -288,6 +318,7 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            self.output(n)?;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
             if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
@@ -314,6 +345,7 @@ impl Simulation {
             let Some(made) = made else { break };
             any = true;
             self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
+            self.output(n)?;
         }
         Ok(any)
     }

@@ -67,8 +67,10 @@ pub(super) struct Host {
     pub(super) deaf_until: u64,
     /// When it is to be looked at next.
     pub(super) wake: Option<u64>,
-    /// How often it was woken at one moment.
+    /// How often in a row it was woken for nothing.
     pub(super) idle_wakes: u32,
+    /// Outputs since its last input.
+    pub(super) outputs: usize,
     pub(super) rng: Rng,
     pub(super) counts: Counts,
     /// Addresses that it has proven, or that its application called.
@@ -96,6 +98,7 @@ impl Host {
             deaf_until: 0,
             wake: None,
             idle_wakes: 0,
+            outputs: 0,
             rng,
             counts: Counts::default(),
             trusted: HashSet::new(),
