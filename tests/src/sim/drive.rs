@@ -7,12 +7,14 @@ use raet_core::limits::{Limits, SMALLEST_SEGMENT};
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
 use super::law::{self, Law, Rule};
-use super::plan::Fault;
+use super::plan::{Fault, S};
 use super::simulation::{Happening, Simulation};
 use super::tape::{What, seconds};
 
 /// Times in a row that a host may be woken for nothing.
 const IDLE: u32 = 4;
+/// Times in a second that a host may be woken and send nothing then: twice what the busiest are.
+const QUIET_WAKES: u32 = 250;
 /// Times that all outputs are asked for until there are none.
 const ROUNDS: u32 = 4;
 
@@ -105,7 +107,21 @@ impl Simulation {
         let idle = due && after == before;
         let made = self.report.datagrams;
         self.drive(n)?;
+        let quiet = due && self.report.datagrams == made;
         let host = &mut self.hosts[n];
+        // A deadline that creeps is another each time, and does as little.
+        let second = now / S;
+        if host.quiet_wakes.0 != second {
+            host.quiet_wakes = (second, 0);
+        }
+        host.quiet_wakes.1 += u32::from(quiet);
+        if host.quiet_wakes.1 > QUIET_WAKES {
+            let what = format!(
+                "{} is woken without rest, last for {before:?}",
+                self.name(n)
+            );
+            return Err((Rule::Busy, what));
+        }
         host.idle_wakes = if idle && self.report.datagrams == made {
             host.idle_wakes + 1
         } else {

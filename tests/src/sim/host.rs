@@ -69,6 +69,8 @@ pub(super) struct Host {
     pub(super) wake: Option<u64>,
     /// How often in a row it was woken for nothing.
     pub(super) idle_wakes: u32,
+    /// A second of the world, and how often in it it was woken and sent nothing.
+    pub(super) quiet_wakes: (u64, u32),
     /// Outputs since its last input.
     pub(super) outputs: usize,
     pub(super) rng: Rng,
@@ -98,6 +100,7 @@ impl Host {
             deaf_until: 0,
             wake: None,
             idle_wakes: 0,
+            quiet_wakes: (0, 0),
             outputs: 0,
             rng,
             counts: Counts::default(),
