@@ -98,6 +98,7 @@ impl Simulation {
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
             88 if self.plan.mutable => {
+                host.asked.insert(remote.id);
                 let _ = engine.call(|e| e.forget(time, remote.id));
                 // Who was never told of is not told of again, but what was known of it is gone.
                 if let Some(whom) = self.book.owner(remote.address) {
@@ -266,10 +267,12 @@ impl Simulation {
     /// Who answers where an application called is somebody that it knows by another remote: it gives up
     /// the one without a name, and what it was to bring.
     pub(super) fn known_by_another(&mut self, n: usize, remote: RemoteId) {
-        let time = self.hosts[n].time(self.now, self.plan.back);
-        if let Some(engine) = &mut self.hosts[n].engine
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        if let Some(engine) = &mut host.engine
             && (engine.get().remote(remote)).is_some_and(|r| r.name.is_empty())
         {
+            host.asked.insert(remote);
             let _ = engine.call(|e| e.forget(time, remote));
         }
     }
@@ -399,6 +402,7 @@ impl Simulation {
         let time = self.hosts[n].time(self.now, self.plan.back);
         for role in roles {
             for remote in remotes.iter().filter(|r| r.role == role.name) {
+                self.hosts[n].asked.insert(remote.id);
                 if let Some(whom) = self.book.owner(remote.address) {
                     self.ledger.forgot(n, whom);
                 }

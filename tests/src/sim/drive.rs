@@ -1,5 +1,8 @@
 //! Hosts at work: started and stopped, and driven as a driver drives an engine.
 
+use std::collections::HashSet;
+
+use raet_core::RemoteId;
 use raet_core::event::{Event, JoinFailure, RemoteEvent};
 use raet_core::keep::Record;
 use raet_core::limits::{Limits, SMALLEST_SEGMENT};
@@ -174,6 +177,7 @@ impl Simulation {
             }
         }
         self.drain_seals()?;
+        self.still_proven(n)?;
         let (now, name) = (self.now, self.name(n));
         let host = &mut self.hosts[n];
         let Some(engine) = &host.engine else {
@@ -189,6 +193,24 @@ impl Simulation {
                 self.at(at, Happening::Wake(n));
             }
         }
+        Ok(())
+    }
+
+    /// What was proven is still held, unless its application asked that it be forgotten (H4).
+    fn still_proven(&mut self, n: usize) -> Law {
+        let host = &mut self.hosts[n];
+        let Some(engine) = &host.engine else {
+            return Ok(());
+        };
+        let remotes = engine.get().remotes();
+        let held: HashSet<_> = remotes.iter().map(|r| r.id).collect();
+        let lost = |id: &&RemoteId| !held.contains(*id) && !host.asked.contains(*id);
+        if let Some(id) = host.proven.iter().find(lost) {
+            let what = format!("it has forgotten {id:?}, who was proven, and nobody asked it to");
+            return Err((Rule::Right, format!("{}: {what}", host.plan.name)));
+        }
+        let proven = remotes.iter().filter(|r| r.proven).map(|r| r.id);
+        host.proven = proven.collect();
         Ok(())
     }
 

@@ -79,6 +79,10 @@ pub(super) struct Host {
     pub(super) trusted: HashSet<SocketAddr>,
     /// Who its remotes are that had a session in this life.
     pub(super) allowed: HashMap<RemoteId, usize>,
+    /// Its remotes that are proven.
+    pub(super) proven: HashSet<RemoteId>,
+    /// Remotes that its application has asked it to forget in this life.
+    pub(super) asked: HashSet<RemoteId>,
 }
 
 impl Host {
@@ -106,6 +110,8 @@ impl Host {
             counts: Counts::default(),
             trusted: HashSet::new(),
             allowed: HashMap::new(),
+            proven: HashSet::new(),
+            asked: HashSet::new(),
         }
     }
 
@@ -161,6 +167,8 @@ impl Host {
         self.socket.clear();
         self.storing.clear();
         self.allowed.clear();
+        self.proven.clear();
+        self.asked.clear();
         self.unstored = 0;
     }
 
