@@ -24,7 +24,7 @@
 //! | [`Deadline`](Rule::Deadline) | a deadline before the engine's now | `law` |
 //! | [`Busy`](Rule::Busy) | a wake for a deadline that does nothing and leaves it, five times; more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
 //! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
-//! | [`Curves`](Rule::Curves) | more than 8 operations on a curve for a datagram; a signature checked of one from where nobody is | `simulation` |
+//! | [`Curves`](Rule::Curves) | more than 4 operations on a curve for a datagram, or 5 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that ends under siege; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |

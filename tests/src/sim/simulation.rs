@@ -83,8 +83,11 @@ pub struct Simulation {
 
 /// For how long nothing but signs of life may be sent at the end.
 const QUIET: u64 = 10 * S;
-/// Curve operations that a datagram may cost: an initiate's are the most.
-const CURVES: u64 = 8;
+/// Curve operations that a datagram may cost at once: an initiate's are the most.
+const CURVES: u64 = 4;
+/// And with all that is done when its outputs are taken, where nobody is proven: work that is put off is work.
+/// Who is known may draw all the messages that wait for it, each of which is signed.
+const CURVES_IN_ALL: u64 = 5;
 
 impl Simulation {
     /// A world as planned; nothing has happened yet.
@@ -259,8 +262,16 @@ impl Simulation {
             }
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
+            let before = receiver.counts.curve();
+            let trusted = receiver.trusted.contains(&from);
             self.hand_over(n, left, source, from, bytes)?;
-            return self.drive(n);
+            self.drive(n)?;
+            let curves = self.hosts[n].counts.curve() - before;
+            if curves > CURVES_IN_ALL && !trusted {
+                let what = format!("a datagram cost {curves} curve operations in all");
+                return Err((Rule::Curves, what));
+            }
+            return Ok(());
         }
         self.tape.line(now, || What::Arrived {
             left,
