@@ -10,7 +10,7 @@ use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
-use super::engine::Taken;
+use super::engine::{Kind, Taken};
 use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
@@ -219,12 +219,26 @@ impl Simulation {
         let sent = self.send(n, remote, len, wait, once);
         match sent {
             Err(SendError::TooLong) if too_long => Ok(()),
+            // Where there is room for every message there is room for the first.
+            Err(SendError::Full) if self.is_empty_heap(n) => {
+                let what = format!("{} has nothing on its way, and is full", self.name(n));
+                Err((Rule::Verdict, what))
+            }
             Ok(()) | Err(SendError::Full) if !too_long => Ok(()),
             other => {
                 let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
                 Err((Rule::Verdict, what))
             }
         }
+    }
+
+    /// Whether a host has no message on its way, on a storage that is not split up. What it sends to an
+    /// attacker is not in the ledger.
+    fn is_empty_heap(&self, n: usize) -> bool {
+        let host = &self.hosts[n];
+        let mut open = self.ledger.open(|n| self.hosts[n].life);
+        let heap = host.plan.kind == Kind::Heap && !self.plan.menace.is_there();
+        heap && open.all(|(_, sent)| sent.from != n)
     }
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
