@@ -113,6 +113,7 @@ impl Simulation {
                     ..Presence::default()
                 });
                 engine.call(|e| e.set_presence(time, presence));
+                host.present = presence.is_some();
             }
             _ => self.judge(n),
         }

@@ -73,6 +73,8 @@ pub(super) struct Host {
     pub(super) quiet_wakes: (u64, u32),
     /// Outputs since its last input.
     pub(super) outputs: usize,
+    /// It asks its remotes for signs of life now.
+    pub(super) present: bool,
     pub(super) rng: Rng,
     pub(super) counts: Counts,
     /// Addresses that it has proven, or that its application called.
@@ -106,6 +108,7 @@ impl Host {
             idle_wakes: 0,
             quiet_wakes: (0, 0),
             outputs: 0,
+            present: false,
             rng,
             counts: Counts::default(),
             trusted: HashSet::new(),
@@ -157,6 +160,7 @@ impl Host {
         let now = self.latest;
         self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);
         self.idle_wakes = 0;
+        self.present = self.plan.presence.is_some();
         Ok(())
     }
 

@@ -17,7 +17,7 @@
 //! | [`Once`](Rule::Once) | a message taken twice by a receiver that remembers its sender, in a session and over sessions; one sent with `once` taken twice at all | `ledger` |
 //! | [`Content`](Rule::Content) | a body that its sender never sent to this receiver | `ledger` |
 //! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind | `ledger` |
-//! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life: every transaction ends | `app` |
+//! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life that somebody wants: every transaction ends | `app` |
 //! | [`Session`](Rule::Session) | a transaction begun under an older session id than the last with this remote, or one no newer than any of an earlier life with whoever | `law` |
 //! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes | `law` |
 //! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |

@@ -76,12 +76,12 @@ pub struct Simulation {
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    /// The last datagram that was no sign of life, and when it was sent.
+    /// The last datagram that was no sign of life that somebody wants, and when it was sent.
     said: Option<(u64, Head)>,
     over: bool,
 }
 
-/// For how long nothing but signs of life may be sent at the end.
+/// For how long nothing but signs of life that somebody wants may be sent at the end.
 const QUIET: u64 = 10 * S;
 /// Curve operations that a datagram may cost at once: an initiate's are the most.
 const CURVES: u64 = 4;
@@ -123,13 +123,6 @@ impl Simulation {
             plan,
             options,
         }
-    }
-
-    /// Somebody means ill.
-    #[must_use]
-    pub fn with_attacker(mut self, attacker: Box<dyn Attacker>) -> Self {
-        self.attacker = Some(attacker);
-        self
     }
 
     /// What happened so far.
@@ -384,9 +377,12 @@ impl Simulation {
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
-        // What an attacker left behind may go on for as long as its remote is held.
+        // Signs of life go on for as long as one of the two wants them. What an attacker left behind may go on
+        // for as long as its remote is held.
+        let present = |n: usize| self.hosts[n].present;
         if let Some(said) = said
-            && said.transaction != TransactionKind::Alive
+            && !(said.transaction == TransactionKind::Alive
+                && (present(n) || whose.is_some_and(present)))
             && self.attacker.is_none()
         {
             self.said = Some((now, said));
