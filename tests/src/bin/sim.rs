@@ -13,7 +13,7 @@ use clap::{Parser, ValueEnum};
 use raet_core::crypto::NaclSuite;
 use raet_tests::bench::Cheap;
 use raet_tests::scale::{self, Figures};
-use raet_tests::sim::engine::Kind;
+use raet_tests::sim::engine::{Growth, Kind};
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
 
 /// Estates, networks, crashes and applications in one process, faster than time; every failure repeats from its seed.
@@ -115,8 +115,12 @@ fn seconds(text: &str) -> Result<Range<u64>, String> {
     Ok(number(from)?..number(to)?)
 }
 
-fn meter(what: &mut dyn FnMut()) -> i64 {
-    allocation_counter::measure(what).bytes_current
+fn meter(what: &mut dyn FnMut()) -> Growth {
+    let grown = allocation_counter::measure(what);
+    Growth {
+        held: grown.bytes_current,
+        peak: grown.bytes_max,
+    }
 }
 
 fn main() -> ExitCode {

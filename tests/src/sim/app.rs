@@ -303,8 +303,9 @@ impl Simulation {
             ..SendOptions::default()
         };
         if let Some(engine) = &mut host.engine {
+            let body = vec![NOTHING; len.max(1)];
             // Full is an answer, too.
-            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
+            let _ = engine.call(|e| e.send(time, remote.id, options, &body));
         }
     }
 

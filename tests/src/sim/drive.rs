@@ -183,7 +183,7 @@ impl Simulation {
         let Some(engine) = &host.engine else {
             return Ok(());
         };
-        law::memory(name, engine)?;
+        law::memory(name, self.plan.real, engine)?;
         let timeout = engine.get().poll_timeout();
         law::deadline(name, host.latest, timeout)?;
         let wake = timeout.map(|t| host.clock.when(t.at).max(now));
