@@ -77,7 +77,8 @@ pub(super) struct Host {
     pub(super) present: bool,
     pub(super) rng: Rng,
     pub(super) counts: Counts,
-    /// Addresses that it has proven, or that its application called.
+    /// Addresses where somebody is proven, or that its application has to do with: it called them, sent there,
+    /// or judged who is there. What goes there no stranger has drawn.
     pub(super) trusted: HashSet<SocketAddr>,
     /// Who its remotes are that had a session in this life.
     pub(super) allowed: HashMap<RemoteId, usize>,

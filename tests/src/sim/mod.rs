@@ -26,7 +26,7 @@
 //! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
 //! | [`Curves`](Rule::Curves) | more than 4 operations on a curve for a datagram, or 5 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
-//! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that ends under siege; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
+//! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that has settled and ends or begins anew under siege, where nothing goes wrong but that somebody off the path attacks; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |
 //! | [`Steady`](Rule::Steady) | another course when engines are polled in another order and more often, or are on the other storage within the same limits | [`run::steady`] |
 //!
