@@ -14,8 +14,8 @@ use super::plan::{Fault, S};
 use super::simulation::{Happening, Simulation};
 use super::tape::{What, seconds};
 
-/// Times in a row that a host may be woken for nothing.
-const IDLE: u32 = 4;
+/// Times that a host may be woken at one moment: what is due by then may make something else due.
+const AT_ONCE: u32 = 4;
 /// Times in a second that a host may be woken and send nothing then: twice what the busiest are.
 const QUIET_WAKES: u32 = 250;
 /// Times that all outputs are asked for until there are none.
@@ -105,9 +105,7 @@ impl Simulation {
         };
         let before = engine.get().poll_timeout();
         engine.call(|e| e.handle_timeout(time));
-        let after = engine.get().poll_timeout();
         let due = before.is_some_and(|t| t.at <= latest);
-        let idle = due && after == before;
         let made = self.report.datagrams;
         self.drive(n)?;
         let quiet = due && self.report.datagrams == made;
@@ -125,16 +123,13 @@ impl Simulation {
             );
             return Err((Rule::Busy, what));
         }
-        host.idle_wakes = if idle && self.report.datagrams == made {
-            host.idle_wakes + 1
-        } else {
-            0
-        };
-        if host.idle_wakes > IDLE {
-            let what = format!("{} is woken again and again for {after:?}", self.name(n));
-            return Err((Rule::Busy, what));
-        }
-        Ok(())
+        let after = host.engine.as_ref().and_then(|e| e.get().poll_timeout());
+        let left = after.filter(|t| t.at <= latest);
+        host.left = if left.is_some() { host.left + 1 } else { 0 };
+        law::deadline(
+            self.plan.hosts[n].name,
+            left.filter(|_| host.left > AT_ONCE),
+        )
     }
 
     /// Does what a driver does after every input: all outputs, until there are none.
@@ -185,7 +180,6 @@ impl Simulation {
         };
         law::memory(name, self.plan.real, engine)?;
         let timeout = engine.get().poll_timeout();
-        law::deadline(name, host.latest, timeout)?;
         let wake = timeout.map(|t| host.clock.when(t.at).max(now));
         if wake != host.wake {
             host.wake = wake;

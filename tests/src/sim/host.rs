@@ -67,8 +67,8 @@ pub(super) struct Host {
     pub(super) deaf_until: u64,
     /// When it is to be looked at next.
     pub(super) wake: Option<u64>,
-    /// How often in a row it was woken for nothing.
-    pub(super) idle_wakes: u32,
+    /// How often in a row it was woken and left a deadline that had come.
+    pub(super) left: u32,
     /// A second of the world, and how often in it it was woken and sent nothing.
     pub(super) quiet_wakes: (u64, u32),
     /// Outputs since its last input.
@@ -106,7 +106,7 @@ impl Host {
             blocked_until: 0,
             deaf_until: 0,
             wake: None,
-            idle_wakes: 0,
+            left: 0,
             quiet_wakes: (0, 0),
             outputs: 0,
             present: false,
@@ -160,7 +160,7 @@ impl Host {
         let records = self.keep.records().collect();
         let now = self.latest;
         self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);
-        self.idle_wakes = 0;
+        self.left = 0;
         self.present = self.plan.presence.is_some();
         Ok(())
     }

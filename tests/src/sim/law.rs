@@ -8,7 +8,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use raet_core::road::Timeout;
-use raet_core::time::Instant;
 use raet_core::wire::{Flags, Frame, Head, PacketKind, TransactionKind};
 
 use super::engine::Metered;
@@ -52,10 +51,10 @@ rules! {
     Transaction => "a transaction id is used once in a session", "road-wire: ti";
     /// An engine holds no more than its limits say.
     Memory => "an engine keeps to its limits", "limits: Memory";
-    /// No deadline lies in the past.
-    Deadline => "no deadline lies in the past", "H9";
-    /// An engine that is woken does something.
-    Busy => "who is woken does something, and rests", "H9";
+    /// A deadline that has come is done with.
+    Deadline => "who is woken does what is due", "H9";
+    /// An engine comes to rest.
+    Busy => "outputs end, and so do wakes", "H9";
     /// Who has not shown where it is draws little.
     Amplification => "an address that is not proven draws at most 3 x its bytes", "H9";
     /// A datagram costs a bounded number of curve operations.
@@ -266,13 +265,13 @@ pub(super) fn memory(host: &str, real: bool, engine: &Metered) -> Law {
     Ok(())
 }
 
-/// The next deadline does not lie in the past.
-pub(super) fn deadline(host: &str, now: Instant, timeout: Option<Timeout>) -> Law {
-    match timeout {
-        Some(Timeout { at, why }) if at < now => {
-            let what = format!("{host} at {now:?} has a deadline at {at:?} ({why:?})");
+/// Who was woken again and again at one moment has done what was due by then.
+pub(super) fn deadline(host: &str, left: Option<Timeout>) -> Law {
+    match left {
+        Some(left) => {
+            let what = format!("{host} was woken again and again, and leaves {left:?}");
             Err((Rule::Deadline, what))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

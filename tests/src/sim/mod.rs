@@ -21,8 +21,8 @@
 //! | [`Session`](Rule::Session) | a transaction begun under an older session id than the last with this remote, or one no newer than any of an earlier life with whoever | `law` |
 //! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes | `law` |
 //! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |
-//! | [`Deadline`](Rule::Deadline) | a deadline before the engine's now | `law` |
-//! | [`Busy`](Rule::Busy) | a wake for a deadline that does nothing and leaves it, five times; more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
+//! | [`Deadline`](Rule::Deadline) | a deadline that has come, and is left by a wake after which all outputs were taken, five times in a row | `drive` |
+//! | [`Busy`](Rule::Busy) | more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
 //! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
 //! | [`Curves`](Rule::Curves) | more than 4 operations on a curve for a datagram, or 5 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
