@@ -113,6 +113,8 @@ pub(super) struct Laws {
     seals: HashSet<[u8; 32]>,
     /// By host and address: bytes that came from and went to it while it was not proven there.
     traffic: BTreeMap<(usize, SocketAddr), (u64, u64)>,
+    /// The same of what comes in one step, so that what was saved up before counts for nothing.
+    at_once: BTreeMap<(usize, SocketAddr), (u64, u64)>,
 }
 
 /// Session ids of a host, over its lives. A remote that was lost in a crash has a new uid after it, so that
@@ -225,9 +227,19 @@ impl Laws {
         Err((Rule::Nonce, "a key has sealed twice with one nonce".into()))
     }
 
-    /// So many bytes came from an address that is not proven at this host.
-    pub(super) fn heard(&mut self, host: usize, from: SocketAddr, bytes: usize) {
-        self.traffic.entry((host, from)).or_default().0 += bytes as u64;
+    /// This came from an address that is not proven at this host.
+    pub(super) fn heard(&mut self, host: usize, from: SocketAddr, bytes: &[u8]) {
+        let len = bytes.len() as u64;
+        self.traffic.entry((host, from)).or_default().0 += len;
+        let at_once = &mut self.at_once.entry((host, from)).or_default().0;
+        // Who answers names a transaction of ours, and that was drawn and sent there: it is no stranger's
+        // doing that something goes there. In all it draws no more than others do.
+        let answer = |frame: Frame| frame.head.flags.contains(Flags::CORRESPONDENT);
+        *at_once = if Frame::parse(bytes).is_ok_and(answer) {
+            u64::MAX / 3
+        } else {
+            at_once.saturating_add(len).min(u64::MAX / 3)
+        };
     }
 
     /// So many bytes went to an address that is not proven, and that the host does not itself call.
@@ -238,12 +250,26 @@ impl Laws {
             let what = format!("{host} sends {told} bytes to {to}, from where {heard} came");
             return Err((Rule::Amplification, what));
         }
+        if let Some((heard, told)) = self.at_once.get_mut(&(host, to)) {
+            *told += bytes as u64;
+            if *told > 3 * *heard {
+                let what =
+                    format!("{host} sends {told} bytes to {to}, from where {heard} just came");
+                return Err((Rule::Amplification, what));
+            }
+        }
         Ok(())
+    }
+
+    /// Something else happens from here on.
+    pub(super) fn next(&mut self) {
+        self.at_once.clear();
     }
 
     /// An address is proven, or called, from now on.
     pub(super) fn proven(&mut self, host: usize, address: SocketAddr) {
         self.traffic.remove(&(host, address));
+        self.at_once.remove(&(host, address));
     }
 }
 

@@ -23,7 +23,7 @@
 //! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |
 //! | [`Deadline`](Rule::Deadline) | a deadline that has come, and is left by a wake after which all outputs were taken, five times in a row | `drive` |
 //! | [`Busy`](Rule::Busy) | more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
-//! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, before it is proven or called | `law` |
+//! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, in all, and at once by what is no answer, before it is proven or called | `law` |
 //! | [`Curves`](Rule::Curves) | more than 4 operations on a curve for a datagram, or 5 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that has settled and ends or begins anew under siege, where nothing goes wrong but that somebody off the path attacks; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
@@ -42,7 +42,10 @@
 //! | `simulation`, `drive`, `incident` | the world: datagrams, hosts at work, what goes wrong with them |
 //! | `host`, `net`, `app` | a host; paths and addresses; what applications do |
 //! | [`engine`] | an engine of any storage and suite, with its memory counted |
-//! | `ledger`, [`law`] | what is known of messages; the other rules |
+//! | `ledger`, `guard`, [`law`] | what is known of messages; what is proven; the other rules |
+//! | [`attack`] | who means ill |
+//! | [`run`] | a seed, or one again and again, to its end |
+//! | `report` | what happened, in numbers |
 //! | [`tape`], [`svg`] | what happened, as text and as a picture |
 //! | `scene` | [`World`] |
 

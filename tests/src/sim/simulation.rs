@@ -169,6 +169,7 @@ impl Simulation {
             && let Some(((at, _), what)) = self.queue.pop_first()
         {
             self.now = at;
+            self.laws.next();
             self.report.steps += 1;
             if let Err((rule, what)) = self.happen(what) {
                 return Err(Box::new(self.violation(rule, what)));
@@ -296,7 +297,7 @@ impl Simulation {
         };
         let trusted = receiver.trusted.contains(&from);
         if !trusted {
-            self.laws.heard(n, from, len);
+            self.laws.heard(n, from, &bytes);
         }
         let life = receiver.life;
         let watch = self.guard.watch(
