@@ -40,6 +40,11 @@ const ESTATES: usize = 3;
 
 const NAMES: [&str; ESTATES] = ["main", "other", "third"];
 
+/// Outputs of an estate after one input, beyond any that [`limits`] explain.
+const OUTPUTS: u32 = 500;
+/// Times that all outputs are asked for until there are none.
+const ROUNDS: u32 = 4;
+
 struct Estate<S: Storage> {
     stack: RoadStack<S, Weak>,
     keep: MemoryKeep,
@@ -212,29 +217,38 @@ impl<S: Storage> World<S> {
     fn drive(&mut self, n: usize) -> Result<(), String> {
         let now = self.now;
         self.estates[n].stack.handle_timeout(now);
-        let mut any = true;
+        let (mut any, mut rounds, mut outputs) = (true, 0, 0);
+        let mut output = || {
+            outputs += 1;
+            let ends = outputs <= OUTPUTS;
+            ends.then_some(true).ok_or("there is output without end")
+        };
         while std::mem::take(&mut any) {
+            rounds += 1;
+            if rounds > ROUNDS + 1 {
+                return Err("there is something to say, time after time".into());
+            }
             let estate = &mut self.estates[n];
             while let Some(record) = estate.stack.poll_record() {
                 estate.stack.handle_stored(now, &record);
                 estate.keep.store(record);
-                any = true;
+                any = output()?;
             }
             while let Some(event) = self.estates[n].stack.poll_event() {
                 self.ledger.told(now, n, &event)?;
-                any = true;
+                any = output()?;
             }
             while !self.estates[n].deaf {
                 let stack = &mut self.estates[n].stack;
                 let taken = stack.poll_message(|m| (m.name.to_owned(), m.body.to_vec()));
                 let Some((name, body)) = taken else { break };
                 self.ledger.taken(n, &name, &body)?;
-                any = true;
+                any = output()?;
             }
             let mut out = [0; 1500];
             while let Some(made) = self.estates[n].stack.poll_transmit(now, &mut out) {
                 self.carry(n, made.to, &out[..made.len]);
-                any = true;
+                any = output()?;
             }
         }
         Ok(())

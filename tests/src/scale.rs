@@ -303,12 +303,13 @@ impl<C: Suite> Crowd<C> {
     fn do_one(&mut self, mut ask: Ask<'_>) -> Duration {
         let mut spent = Duration::ZERO;
         let meter = self.meter;
-        self.bytes += meter(&mut || {
+        let grown = meter(&mut || {
             let began = cpu(ClockId::ThreadCPUTime);
             self.ask(&mut ask);
             self.listen();
             spent = cpu(ClockId::ThreadCPUTime).saturating_sub(began);
         });
+        self.bytes += grown.held;
         spent
     }
 

@@ -5,11 +5,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use raet_tests::sim::engine::Growth;
 use raet_tests::sim::run::How;
 use raet_tests::sim::{Fault, Profile, Report, run};
 
-fn meter(what: &mut dyn FnMut()) -> i64 {
-    allocation_counter::measure(what).bytes_current
+fn meter(what: &mut dyn FnMut()) -> Growth {
+    let grown = allocation_counter::measure(what);
+    Growth {
+        held: grown.bytes_current,
+        peak: grown.bytes_max,
+    }
 }
 
 /// Runs so many seeds on all processors.

@@ -14,7 +14,7 @@ use clap::{ArgGroup, CommandFactory, Parser, ValueEnum};
 use raet_core::crypto::NaclSuite;
 use raet_tests::bench::Cheap;
 use raet_tests::scale::{self, Figures};
-use raet_tests::sim::engine::Kind;
+use raet_tests::sim::engine::{Growth, Kind};
 use raet_tests::sim::run::How;
 use raet_tests::sim::tape::Line;
 use raet_tests::sim::{Options, Plan, Profile, Report, Simulation, Violation, run, svg};
@@ -182,8 +182,12 @@ fn seconds(text: &str) -> Result<Range<u64>, String> {
     Ok(span)
 }
 
-fn meter(what: &mut dyn FnMut()) -> i64 {
-    allocation_counter::measure(what).bytes_current
+fn meter(what: &mut dyn FnMut()) -> Growth {
+    let grown = allocation_counter::measure(what);
+    Growth {
+        held: grown.bytes_current,
+        peak: grown.bytes_max,
+    }
 }
 
 fn main() -> ExitCode {

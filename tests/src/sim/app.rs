@@ -10,10 +10,10 @@ use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
-use super::engine::Taken;
+use super::engine::{Kind, Taken};
 use super::guard::Guard;
 use super::law::{Law, Rule};
-use super::ledger::{self, Sent};
+use super::ledger::{self, Memory, Sent};
 use super::net::first_address;
 use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
@@ -120,6 +120,7 @@ impl Simulation {
             82..85 => drop(engine.call(|e| e.allow(time, remote.id))),
             85..88 => drop(engine.call(|e| e.join(time, remote.id))),
             88 if self.plan.mutable => {
+                host.asked.insert(remote.id);
                 let _ = engine.call(|e| e.forget(time, remote.id));
                 // Who was never told of is not told of again, but what was known of it is gone.
                 if let Some(whom) = self.book.owner(remote.address) {
@@ -134,6 +135,7 @@ impl Simulation {
                     ..Presence::default()
                 });
                 engine.call(|e| e.set_presence(time, presence));
+                host.present = presence.is_some();
                 self.note(n, || match presence {
                     Some(presence) => format!("wants signs of life every {:?}", presence.period),
                     None => "wants no signs of life".to_owned(),
@@ -265,12 +267,26 @@ impl Simulation {
         let sent = self.send(n, remote, len, wait, once);
         match sent {
             Err(SendError::TooLong) if too_long => Ok(()),
+            // Where there is room for every message there is room for the first.
+            Err(SendError::Full) if self.is_empty_heap(n) => {
+                let what = format!("{} has nothing on its way, and is full", self.name(n));
+                Err((Rule::Verdict, what))
+            }
             Ok(()) | Err(SendError::Full) if !too_long => Ok(()),
             other => {
                 let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
                 Err((Rule::Verdict, what))
             }
         }
+    }
+
+    /// Whether a host has no message on its way, on a storage that is not split up. What it sends to an
+    /// attacker is not in the ledger.
+    fn is_empty_heap(&self, n: usize) -> bool {
+        let host = &self.hosts[n];
+        let mut open = self.ledger.open(|n| self.hosts[n].life);
+        let heap = host.plan.kind == Kind::Heap && !self.plan.menace.is_there();
+        heap && open.all(|(_, sent)| sent.from != n)
     }
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
@@ -313,10 +329,12 @@ impl Simulation {
     /// Who answers where an application called is somebody that it knows by another remote: it gives up
     /// the one without a name, and what it was to bring.
     pub(super) fn known_by_another(&mut self, n: usize, remote: RemoteId) {
-        let time = self.hosts[n].time(self.now, self.plan.back);
-        if let Some(engine) = &mut self.hosts[n].engine
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        if let Some(engine) = &mut host.engine
             && (engine.get().remote(remote)).is_some_and(|r| r.name.is_empty())
         {
+            host.asked.insert(remote);
             let _ = engine.call(|e| e.forget(time, remote));
             let life = self.hosts[n].life;
             let whom = self.tape.called(n, life, remote).to_owned();
@@ -337,8 +355,9 @@ impl Simulation {
             ..SendOptions::default()
         };
         if let Some(engine) = &mut host.engine {
+            let body = vec![NOTHING; len.max(1)];
             // Full is an answer, too.
-            let _ = engine.call(|e| e.send(time, remote.id, options, &vec![NOTHING; len.max(1)]));
+            let _ = engine.call(|e| e.send(time, remote.id, options, &body));
             let whom = self.peer(remote);
             self.note(n, || {
                 format!("sends a message to {whom}, {} bytes", len.max(1))
@@ -387,7 +406,7 @@ impl Simulation {
             cancelled: false,
             outcome: None,
             sessions: [0; 2],
-            memory: (0, 0),
+            memory: Memory::default(),
         };
         let life = self.hosts[to].life;
         self.ledger.accepted(sent, life);
@@ -462,6 +481,7 @@ impl Simulation {
         let time = self.hosts[n].time(self.now, self.plan.back);
         for role in roles {
             for remote in remotes.iter().filter(|r| r.role == role.name) {
+                self.hosts[n].asked.insert(remote.id);
                 if let Some(whom) = self.book.owner(remote.address) {
                     self.ledger.forgot(n, whom);
                 }

@@ -1,18 +1,39 @@
 //! Hosts at work: started and stopped, and driven as a driver drives an engine.
 
+use std::collections::HashSet;
+
+use raet_core::RemoteId;
 use raet_core::event::{Event, JoinFailure, RemoteEvent};
 use raet_core::keep::Record;
+use raet_core::limits::{Limits, SMALLEST_SEGMENT};
 
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
 use super::law::{self, Law, Rule};
-use super::plan::Fault;
+use super::plan::{Fault, S};
 use super::simulation::{Happening, Simulation};
 use super::tape::{What, seconds};
 use super::words;
 
-/// Times in a row that a host may be woken for nothing.
-const IDLE: u32 = 4;
+/// Times that a host may be woken at one moment: what is due by then may make something else due.
+const AT_ONCE: u32 = 4;
+/// Times in a second that a host may be woken and send nothing then: twice what the busiest are.
+const QUIET_WAKES: u32 = 250;
+/// Times that all outputs are asked for until there are none.
+const ROUNDS: u32 = 4;
+
+/// Outputs that an engine may have after one input: each thing that it holds may have a few things to say, and
+/// each body goes in segments. What goes on beyond that never ends.
+fn most_outputs(limits: &Limits) -> usize {
+    let things = limits.remotes
+        + limits.roles
+        + limits.handshakes
+        + limits.outbox
+        + limits.inbox
+        + limits.replies;
+    let segments = (limits.outbox_bytes + limits.inbox_bytes) / SMALLEST_SEGMENT;
+    4 * things + 2 * segments + 300
+}
 
 impl Simulation {
     pub(super) fn start(&mut self, n: usize) -> Law {
@@ -85,22 +106,31 @@ impl Simulation {
         };
         let before = engine.get().poll_timeout();
         engine.call(|e| e.handle_timeout(time));
-        let after = engine.get().poll_timeout();
         let due = before.is_some_and(|t| t.at <= latest);
-        let idle = due && after == before;
         let made = self.report.datagrams;
         self.drive(n)?;
+        let quiet = due && self.report.datagrams == made;
         let host = &mut self.hosts[n];
-        host.idle_wakes = if idle && self.report.datagrams == made {
-            host.idle_wakes + 1
-        } else {
-            0
-        };
-        if host.idle_wakes > IDLE {
-            let what = format!("{} is woken again and again for {after:?}", self.name(n));
+        // A deadline that creeps is another each time, and does as little.
+        let second = now / S;
+        if host.quiet_wakes.0 != second {
+            host.quiet_wakes = (second, 0);
+        }
+        host.quiet_wakes.1 += u32::from(quiet);
+        if host.quiet_wakes.1 > QUIET_WAKES {
+            let what = format!(
+                "{} is woken without rest, last for {before:?}",
+                self.name(n)
+            );
             return Err((Rule::Busy, what));
         }
-        Ok(())
+        let after = host.engine.as_ref().and_then(|e| e.get().poll_timeout());
+        let left = after.filter(|t| t.at <= latest);
+        host.left = if left.is_some() { host.left + 1 } else { 0 };
+        law::deadline(
+            self.plan.hosts[n].name,
+            left.filter(|_| host.left > AT_ONCE),
+        )
     }
 
     /// Does what a driver does after every input: all outputs, until there are none.
@@ -108,6 +138,7 @@ impl Simulation {
         if self.hosts[n].is_stalled(self.now) {
             return Ok(());
         }
+        self.hosts[n].outputs = 0;
         let mut rounds = 0;
         loop {
             let mut order = [0, 1, 2, 3];
@@ -126,7 +157,7 @@ impl Simulation {
             let mut any = false;
             for what in order {
                 any |= match what {
-                    0 => self.poll_records(n),
+                    0 => self.poll_records(n)?,
                     1 => self.poll_events(n)?,
                     2 => self.poll_messages(n)?,
                     _ => self.poll_transmits(n)?,
@@ -136,26 +167,55 @@ impl Simulation {
                 break;
             }
             rounds += 1;
-            if rounds > 1000 {
-                let what = format!("{} has more and more to say", self.name(n));
+            if rounds > ROUNDS {
+                let what = format!("{} has something to say, time after time", self.name(n));
                 return Err((Rule::Busy, what));
             }
         }
         self.drain_seals()?;
+        self.still_proven(n)?;
         let (now, name) = (self.now, self.name(n));
         let host = &mut self.hosts[n];
         let Some(engine) = &host.engine else {
             return Ok(());
         };
-        law::memory(name, engine)?;
+        law::memory(name, self.plan.real, engine)?;
         let timeout = engine.get().poll_timeout();
-        law::deadline(name, host.latest, timeout)?;
         let wake = timeout.map(|t| host.clock.when(t.at).max(now));
         if wake != host.wake {
             host.wake = wake;
             if let Some(at) = wake {
                 self.at(at, Happening::Wake(n));
             }
+        }
+        Ok(())
+    }
+
+    /// What was proven is still held, unless its application asked that it be forgotten (H4).
+    fn still_proven(&mut self, n: usize) -> Law {
+        let host = &mut self.hosts[n];
+        let Some(engine) = &host.engine else {
+            return Ok(());
+        };
+        let remotes = engine.get().remotes();
+        let held: HashSet<_> = remotes.iter().map(|r| r.id).collect();
+        let lost = |id: &&RemoteId| !held.contains(*id) && !host.asked.contains(*id);
+        if let Some(id) = host.proven.iter().find(lost) {
+            let what = format!("it has forgotten {id:?}, who was proven, and nobody asked it to");
+            return Err((Rule::Right, format!("{}: {what}", host.plan.name)));
+        }
+        let proven = remotes.iter().filter(|r| r.proven).map(|r| r.id);
+        host.proven = proven.collect();
+        Ok(())
+    }
+
+    /// Host `n` has one more output.
+    fn output(&mut self, n: usize) -> Law {
+        let host = &mut self.hosts[n];
+        host.outputs += 1;
+        if host.outputs > most_outputs(&host.plan.limits) {
+            let what = format!("{} has output without end", self.name(n));
+            return Err((Rule::Busy, what));
         }
         Ok(())
     }
@@ -182,13 +242,13 @@ impl Simulation {
         }
     }
 
-    fn poll_records(&mut self, n: usize) -> bool {
+    fn poll_records(&mut self, n: usize) -> Result<bool, (Rule, String)> {
         let mut any = false;
         loop {
             let host = &mut self.hosts[n];
             let engine = host.engine.as_mut();
             let Some(record) = engine.and_then(|e| e.call(|e| e.poll_record())) else {
-                return any;
+                return Ok(any);
             };
             any = true;
             let at = host.store_at(self.now, record.place());
@@ -202,6 +262,7 @@ impl Simulation {
                 ),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
+            self.output(n)?;
         }
     }
 
@@ -217,6 +278,7 @@ impl Simulation {
                 .hash_told(self.now, n, false, &format!("{event:?}"));
             self.tell(n, &event);
             self.told(n, &event)?;
+            self.output(n)?;
         }
     }
 
@@ -289,6 +351,7 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
+            self.output(n)?;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
             if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
@@ -312,6 +375,7 @@ impl Simulation {
             let Some(made) = made else { break };
             any = true;
             self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
+            self.output(n)?;
         }
         Ok(any)
     }

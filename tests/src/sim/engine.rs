@@ -244,9 +244,18 @@ impl Kind {
     }
 }
 
-/// Runs what it is given and tells by how many bytes the allocations of this thread grew meanwhile.
+/// By how many bytes the allocations of a thread grew while something ran.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Growth {
+    /// At its end.
+    pub held: i64,
+    /// At most.
+    pub peak: u64,
+}
+
+/// Runs what it is given and tells by how much the allocations of this thread grew meanwhile.
 /// Whoever gives one must have a global allocator that counts.
-pub type Meter = fn(&mut dyn FnMut()) -> i64;
+pub type Meter = fn(&mut dyn FnMut()) -> Growth;
 
 /// What an engine needs beside its configuration.
 pub struct Setup {
@@ -313,6 +322,8 @@ pub struct Metered {
     meter: Option<Meter>,
     /// Bytes that it has allocated and not given back, itself included.
     held: i64,
+    /// The most that these ever were, within a call too.
+    peak: i64,
 }
 
 impl Metered {
@@ -325,11 +336,12 @@ impl Metered {
         meter: Option<Meter>,
         make: impl FnOnce() -> Result<Box<dyn Engine>, SetupError>,
     ) -> Result<Self, SetupError> {
-        let (held, engine) = metered(meter, make);
+        let (Growth { held, .. }, engine) = metered(meter, make);
         Ok(Self {
             engine: engine?,
             meter,
             held,
+            peak: held,
         })
     }
 
@@ -342,13 +354,18 @@ impl Metered {
     pub fn call<R>(&mut self, what: impl FnOnce(&mut dyn Engine) -> R) -> R {
         let engine = &mut *self.engine;
         let (grown, result) = metered(self.meter, || what(engine));
-        self.held += grown;
+        let peak = self.held.saturating_add_unsigned(grown.peak);
+        self.peak = self.peak.max(peak);
+        self.held += grown.held;
         result
     }
 
     /// The next message. What is copied for the application is not the engine's.
     pub fn poll_message(&mut self) -> Option<Taken> {
-        let taken = self.call(|engine| engine.poll_message())?;
+        let engine = &mut *self.engine;
+        let (grown, taken) = metered(self.meter, || engine.poll_message());
+        self.held += grown.held;
+        let taken = taken?;
         if self.meter.is_some() {
             let copied = taken.name.capacity() + taken.body.capacity();
             self.held -= i64::try_from(copied).unwrap_or(i64::MAX);
@@ -360,11 +377,16 @@ impl Metered {
     pub fn held(&self) -> i64 {
         self.held
     }
+
+    /// The most bytes that it ever held, within a call too; 0 if they are not counted.
+    pub fn peak(&self) -> i64 {
+        self.peak.max(self.held)
+    }
 }
 
-fn metered<R>(meter: Option<Meter>, what: impl FnOnce() -> R) -> (i64, R) {
+fn metered<R>(meter: Option<Meter>, what: impl FnOnce() -> R) -> (Growth, R) {
     let Some(meter) = meter else {
-        return (0, what());
+        return (Growth::default(), what());
     };
     let (mut what, mut result) = (Some(what), None);
     let grown = meter(&mut || result = what.take().map(|what| what()));

@@ -12,7 +12,7 @@ use raet_core::event::RemoteEvent;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Verdict;
-use raet_core::wire::{Frame, PacketKind};
+use raet_core::wire::{Flags, Frame, PacketKind};
 
 use super::attack::{Power, Source};
 use super::engine::Engine;
@@ -29,11 +29,12 @@ pub(super) struct Guard {
     sent: HashSet<u64>,
     /// What a life of a host has acted on.
     taken: HashSet<(usize, u32, u64)>,
-    /// Since when a host has a session with another.
+    /// When a host first had a session with another.
     sessions: BTreeMap<(usize, usize), u64>,
     /// Whose keys a host has held as accepted, by the name of the role.
     accepted: HashSet<(usize, String, PublicKeys)>,
-    /// Sessions of a remote of a life of a host that began while nobody knew in which one the peer was.
+    /// Sessions of a remote of a life of a host that began while nobody knew in which one the peer was, until
+    /// a message of it that opens has shown that.
     unsettled: HashSet<(usize, u32, RemoteId, u32)>,
 }
 
@@ -51,6 +52,11 @@ pub(super) struct Watch {
     /// `None`: the datagram may change what it is about.
     held: Option<Held>,
     why: &'static str,
+    /// It is from a host, or from somebody on the path.
+    on_path: bool,
+    /// It is whole, genuine and new, and a message whose coat shows in which session its sender is: from where
+    /// it came, and that session.
+    shows: Option<(SocketAddr, u32)>,
 }
 
 /// What an engine holds as proven: its remotes, and the keys of their roles.
@@ -133,8 +139,17 @@ impl Guard {
         self.accepts(host, engine);
         let frame = Frame::parse(bytes).ok();
         let is = |what: fn(&Frame) -> bool| frame.as_ref().is_some_and(what);
+        let coated = is(|frame| {
+            let own = !frame.head.flags.contains(Flags::CORRESPONDENT);
+            let whole = frame.head.packet == PacketKind::Message && frame.head.segments <= 1;
+            own && whole && !frame.coat().is_empty()
+        });
+        let shows = frame.as_ref().filter(|_| coated && why.is_none());
+        let shows = shows.map(|frame| (from, frame.head.session));
         Watch {
             act,
+            shows,
+            on_path: matches!(source, Source::Host(_) | Source::Attacker(Power::OnPath)),
             part: is(|frame| frame.head.segments > 1 || frame.head.packet == PacketKind::Nack),
             empty: is(|frame| frame.head.packet == PacketKind::Message && frame.coat().is_empty()),
             trust,
@@ -160,6 +175,13 @@ impl Guard {
     pub(super) fn judge(&mut self, watch: Watch, verdict: Verdict, engine: &dyn Engine) -> Law {
         if verdict == Verdict::Taken {
             self.taken.insert(watch.act);
+            let (host, life, _) = watch.act;
+            for remote in engine.remotes() {
+                if watch.shows == Some((remote.address, remote.far_session)) {
+                    let session = (host, life, remote.id, remote.session);
+                    self.unsettled.remove(&session);
+                }
+            }
         }
         let insider = watch.insider.as_deref();
         if let Some(before) = watch.held {
@@ -168,7 +190,11 @@ impl Guard {
                 // Which session a peer is in shows with the first message of it that opens, and it only
                 // goes on (H2; `Session::pinned`). Until then one recording may displace another, and an
                 // empty message, which has no coat to open, may be heard again (H8); and
-                // while a message is put together, what was recorded may be heard again.
+                // while a message is put together, what was recorded may be heard again. Who is not on the path
+                // has nothing recorded.
+                if !watch.on_path {
+                    break;
+                }
                 let (host, life, _) = watch.act;
                 let session = (host, life, old.id, old.session);
                 let onward = new.far_session.wrapping_sub(old.far_session) < 1 << 31;
@@ -218,8 +244,9 @@ impl Guard {
         let since = self.sessions.get(&(host, whom)).copied();
         let settled = since.is_some_and(|at| now > at + SETTLING);
         let harm = match what {
+            // Sessions that are broken again and again do not begin to settle anew.
             RemoteEvent::Allowed if !settled => {
-                self.sessions.insert((host, whom), now);
+                self.sessions.entry((host, whom)).or_insert(now);
                 false
             }
             RemoteEvent::Allowed

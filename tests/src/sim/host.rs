@@ -67,14 +67,25 @@ pub(super) struct Host {
     pub(super) deaf_until: u64,
     /// When it is to be looked at next.
     pub(super) wake: Option<u64>,
-    /// How often it was woken at one moment.
-    pub(super) idle_wakes: u32,
+    /// How often in a row it was woken and left a deadline that had come.
+    pub(super) left: u32,
+    /// A second of the world, and how often in it it was woken and sent nothing.
+    pub(super) quiet_wakes: (u64, u32),
+    /// Outputs since its last input.
+    pub(super) outputs: usize,
+    /// It asks its remotes for signs of life now.
+    pub(super) present: bool,
     pub(super) rng: Rng,
     pub(super) counts: Counts,
-    /// Addresses that it has proven, or that its application called.
+    /// Addresses where somebody is proven, or that its application has to do with: it called them, sent there,
+    /// or judged who is there. What goes there no stranger has drawn.
     pub(super) trusted: HashSet<SocketAddr>,
     /// Who its remotes are that had a session in this life.
     pub(super) allowed: HashMap<RemoteId, usize>,
+    /// Its remotes that are proven.
+    pub(super) proven: HashSet<RemoteId>,
+    /// Remotes that its application has asked it to forget in this life.
+    pub(super) asked: HashSet<RemoteId>,
 }
 
 impl Host {
@@ -95,11 +106,16 @@ impl Host {
             blocked_until: 0,
             deaf_until: 0,
             wake: None,
-            idle_wakes: 0,
+            left: 0,
+            quiet_wakes: (0, 0),
+            outputs: 0,
+            present: false,
             rng,
             counts: Counts::default(),
             trusted: HashSet::new(),
             allowed: HashMap::new(),
+            proven: HashSet::new(),
+            asked: HashSet::new(),
         }
     }
 
@@ -144,7 +160,8 @@ impl Host {
         let records = self.keep.records().collect();
         let now = self.latest;
         self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);
-        self.idle_wakes = 0;
+        self.left = 0;
+        self.present = self.plan.presence.is_some();
         Ok(())
     }
 
@@ -155,6 +172,8 @@ impl Host {
         self.socket.clear();
         self.storing.clear();
         self.allowed.clear();
+        self.proven.clear();
+        self.asked.clear();
         self.unstored = 0;
     }
 

@@ -31,7 +31,20 @@ pub(super) struct Sent {
 }
 
 /// What a receiver remembers of a sender is one memory: a restart ends it, and so does forgetting.
-pub(super) type Memory = (u32, u32);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub(super) struct Memory {
+    /// Which life of the receiver, from 1; 0: it never lived.
+    life: u32,
+    /// How often it has forgotten the sender, in all its lives.
+    forgets: u32,
+}
+
+impl Memory {
+    /// Nothing that it ever knew of the sender is lost.
+    fn is_first(self) -> bool {
+        self.life <= 1 && self.forgets == 0
+    }
+}
 
 /// Which end of a message breaks which rule, told for people.
 pub(super) type Breach = (Rule, String);
@@ -39,6 +52,8 @@ pub(super) type Breach = (Rule, String);
 /// Every message of a world.
 #[derive(Default, Debug)]
 pub(super) struct Ledger {
+    /// Somebody who means ill is on the paths.
+    on_path: bool,
     pub(super) sent: Vec<Sent>,
     by_body: HashMap<Vec<u8>, usize>,
     /// Messages taken, by receiver, its memory of the sender, and the message.
@@ -75,6 +90,14 @@ pub(super) fn body(number: usize, len: usize) -> Vec<u8> {
 }
 
 impl Ledger {
+    /// Nothing was sent yet.
+    pub(super) fn new(on_path: bool) -> Self {
+        Self {
+            on_path,
+            ..Self::default()
+        }
+    }
+
     /// A message was accepted; the next one's number is `self.sent.len()`.
     pub(super) fn accepted(&mut self, mut sent: Sent, life_of_receiver: u32) {
         let number = self.sent.len();
@@ -99,7 +122,8 @@ impl Ledger {
     }
 
     fn memory(&self, of: usize, life: u32, about: usize) -> Memory {
-        (life, self.forgets.get(&(of, about)).copied().unwrap_or(0))
+        let forgets = self.forgets.get(&(of, about)).copied().unwrap_or(0);
+        Memory { life, forgets }
     }
 
     /// A host was told of a new session with another, in this life of the other.
@@ -136,9 +160,11 @@ impl Ledger {
             counts[1] += 1;
             let [sent, taken, _, failed] = *counts;
             let failed_too = taken + failed > sent;
-            // Twice only where the receiver's memory has ended; these are few, and not told apart.
-            let memory = self.memory(host, life, from);
-            if failed_too && memory == (0, 0) {
+            // Twice only where the receiver's memory has ended; these are few, and not told apart. An empty
+            // one has no coat that shows its session: until the first message that opens shows in which
+            // one its sender is, who is on the path can have it heard again (H8).
+            let again = body.is_empty() && self.on_path;
+            if failed_too && self.memory(host, life, from).is_first() && !again {
                 let what = format!("{sent} sent, {failed} failed, and {taken} of them taken");
                 return Err((Rule::Once, what));
             }
@@ -163,7 +189,12 @@ impl Ledger {
         if !self.taken_by.insert(taken) {
             return Err((Rule::Once, format!("message {number} was taken twice")));
         }
-        *self.taken.entry(number).or_default() += 1;
+        let times = self.taken.entry(number).or_default();
+        *times += 1;
+        if sent.once && *times > 1 {
+            let what = format!("message {number}, for one session only, was taken twice");
+            return Err((Rule::Once, what));
+        }
         Ok(())
     }
 
@@ -211,7 +242,8 @@ impl Ledger {
             Outcome::Unknown(Doubt::SessionChanged) => {
                 (sessions || forgot || !up) && (sent.once || sent.body.is_empty())
             }
-            Outcome::Unknown(Doubt::Nacked) => sessions || forgot,
+            // Who remembers its sender has no reason to refuse it.
+            Outcome::Unknown(Doubt::Nacked) => forgot,
         };
         if !fits {
             return verdict(if taken { "was taken" } else { "was not taken" });

@@ -76,15 +76,18 @@ pub struct Simulation {
     attack_rng: Rng,
     queue: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
-    /// The last datagram that was no sign of life, and when it was sent.
+    /// The last datagram that was no sign of life that somebody wants, and when it was sent.
     said: Option<(u64, Head)>,
     over: bool,
 }
 
-/// For how long nothing but signs of life may be sent at the end.
+/// For how long nothing but signs of life that somebody wants may be sent at the end.
 const QUIET: u64 = 10 * S;
-/// Curve operations that a datagram may cost: an initiate's are the most.
-const CURVES: u64 = 8;
+/// Curve operations that a datagram may cost at once: an initiate's are the most.
+const CURVES: u64 = 4;
+/// And with all that is done when its outputs are taken, where nobody is proven: work that is put off is work.
+/// Who is known may draw all the messages that wait for it, each of which is signed.
+const CURVES_IN_ALL: u64 = 5;
 
 impl Simulation {
     /// A world as planned; nothing has happened yet.
@@ -103,7 +106,7 @@ impl Simulation {
             hosts,
             links,
             book: Book::new(count),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(plan.menace.on_path.is_some()),
             laws: Laws::default(),
             seals: Seals::default(),
             tape: Tape::new(names, options.trace),
@@ -120,13 +123,6 @@ impl Simulation {
             plan,
             options,
         }
-    }
-
-    /// Somebody means ill.
-    #[must_use]
-    pub fn with_attacker(mut self, attacker: Box<dyn Attacker>) -> Self {
-        self.attacker = Some(attacker);
-        self
     }
 
     /// What happened so far.
@@ -173,6 +169,7 @@ impl Simulation {
             && let Some(((at, _), what)) = self.queue.pop_first()
         {
             self.now = at;
+            self.laws.next();
             self.report.steps += 1;
             if let Err((rule, what)) = self.happen(what) {
                 return Err(Box::new(self.violation(rule, what)));
@@ -259,8 +256,16 @@ impl Simulation {
             }
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
+            let before = receiver.counts.curve();
+            let trusted = receiver.trusted.contains(&from);
             self.hand_over(n, left, source, from, bytes)?;
-            return self.drive(n);
+            self.drive(n)?;
+            let curves = self.hosts[n].counts.curve() - before;
+            if curves > CURVES_IN_ALL && !trusted {
+                let what = format!("a datagram cost {curves} curve operations in all");
+                return Err((Rule::Curves, what));
+            }
+            return Ok(());
         }
         let packet = self.tape.packet(left, source, &bytes);
         self.tape.line(now, || What::Arrived {
@@ -293,7 +298,7 @@ impl Simulation {
         };
         let trusted = receiver.trusted.contains(&from);
         if !trusted {
-            self.laws.heard(n, from, len);
+            self.laws.heard(n, from, &bytes);
         }
         let life = receiver.life;
         let watch = self.guard.watch(
@@ -374,9 +379,12 @@ impl Simulation {
         if let (Some(_), Some(said)) = (whose, &said) {
             self.laws.sent(n, life, said, bytes)?;
         }
-        // What an attacker left behind may go on for as long as its remote is held.
+        // Signs of life go on for as long as one of the two wants them. What an attacker left behind may go on
+        // for as long as its remote is held.
+        let present = |n: usize| self.hosts[n].present;
         if let Some(said) = said
-            && said.transaction != TransactionKind::Alive
+            && !(said.transaction == TransactionKind::Alive
+                && (present(n) || whose.is_some_and(present)))
             && self.attacker.is_none()
         {
             self.said = Some((now, said));
