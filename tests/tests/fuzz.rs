@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use quickcheck::QuickCheck;
+use quickcheck::{Gen, QuickCheck};
 use raet_core::storage::{Heap, Storage};
 use raet_tests::fuzz::{TARGETS, engine};
 
@@ -16,16 +16,24 @@ fn survives<S: Storage>(bytes: Vec<u8>, seed: u64) -> bool {
     true
 }
 
+/// The same cases in each run. `RAET_FUZZ_CASES` sets how many, `RAET_FUZZ_SEED` which.
+fn check<S: Storage>() {
+    let setting =
+        |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
+    QuickCheck::new()
+        .rng(Gen::from_size_and_seed(100, setting("RAET_FUZZ_SEED", 1)))
+        .tests(setting("RAET_FUZZ_CASES", 400))
+        .quickcheck(survives::<S> as fn(Vec<u8>, u64) -> bool);
+}
+
 #[test]
 fn estates_survive_whatever_comes_on_the_heap() {
-    let survives: fn(Vec<u8>, u64) -> bool = survives::<Heap>;
-    QuickCheck::new().tests(400).quickcheck(survives);
+    check::<Heap>();
 }
 
 #[test]
 fn estates_survive_whatever_comes_in_fixed_storage() {
-    let survives: fn(Vec<u8>, u64) -> bool = survives::<engine::Small>;
-    QuickCheck::new().tests(400).quickcheck(survives);
+    check::<engine::Small>();
 }
 
 #[test]

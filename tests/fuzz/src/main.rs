@@ -5,6 +5,8 @@
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "the files serve more than this")]
 
+#[path = "../../src/forge.rs"]
+mod forge;
 #[path = "../../src/fuzz/mod.rs"]
 mod fuzz;
 #[path = "../../src/puppet.rs"]

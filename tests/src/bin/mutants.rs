@@ -1,9 +1,11 @@
-//! Plants faults in the engine, one at a time, and demands that the simulation finds each.
+//! Plants faults in the engine, one at a time, and demands that each is found by what is to find it: a rule
+//! of the simulation, or a test.
 //!
 //! The faults are patches in `tests/mutations`, never in the code that ships. Each is applied to a copy of
-//! the last commit, which then runs seed after seed until one fails. A patch that no longer applies, or
-//! that nothing finds, fails the whole.
+//! the last commit, which then runs seed after seed until one breaks the rule. A patch that no longer
+//! applies, or that nothing finds, fails the whole.
 
+use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::Parser;
+use raet_tests::sim::Rule;
 
-/// Plants each fault of tests/mutations in a copy of the last commit and lets the simulation find it.
+/// Plants each fault of tests/mutations in a copy of the last commit and demands that it is found.
 #[derive(Parser)]
 #[command(name = "mutants")]
 struct Arguments {
@@ -36,13 +39,33 @@ struct Arguments {
 struct Fault {
     name: String,
     what: String,
-    profile: String,
+    finder: Finder,
     patch: PathBuf,
 }
 
-/// What became of one.
+/// What is to find a fault.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Finder {
+    /// A profile of the simulation, with these options.
+    Seeds {
+        profile: String,
+        options: Vec<String>,
+        rule: RuleName,
+    },
+    /// What `cargo test` runs with these arguments.
+    Test(Vec<String>),
+}
+
+/// The name of a [`Rule`], which has no order itself; none for what must break no rule.
+type RuleName = Option<&'static str>;
+
+/// What became of a fault.
 enum Fate {
-    Caught { seed: String, by: String },
+    /// Where, and what it broke there.
+    Caught {
+        at: String,
+        by: String,
+    },
     Survived,
     Broken(String),
 }
@@ -67,43 +90,40 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let mut all = true;
     if !arguments.check && !arguments.skip_base {
         // What finds fault with the engine as it is finds nothing in a mutant.
-        let mut profiles: Vec<&str> = faults.iter().map(|f| &*f.profile).collect();
-        profiles.sort_unstable();
-        profiles.dedup();
-        for profile in profiles {
-            eprint!("no fault, {profile}: ");
-            match copy.simulate(arguments, profile)? {
+        let mut finders: Vec<Finder> = faults.iter().map(|f| f.finder.without_rule()).collect();
+        finders.sort_unstable();
+        finders.dedup();
+        for finder in finders {
+            eprint!("no fault, {finder}: ");
+            match copy.find(arguments, &finder)? {
                 Fate::Survived => eprintln!("all is well"),
-                Fate::Caught { seed, by } => {
-                    return Err(format!("seed {seed} fails without any fault: {by}"));
+                Fate::Caught { at, by } => {
+                    return Err(format!("{at} fails without any fault: {by}"));
                 }
                 Fate::Broken(why) => return Err(why),
             }
         }
     }
-    println!("| fault | seed | found by |\n|---|---|---|");
+    println!("| fault | where | found by |\n|---|---|---|");
     for fault in &faults {
         let began = Instant::now();
         let fate = match copy.plant(&fault.patch) {
             Err(why) => Fate::Broken(why),
             Ok(()) if arguments.check => Fate::Survived,
-            Ok(()) => copy.simulate(arguments, &fault.profile)?,
+            Ok(()) => copy.find(arguments, &fault.finder)?,
         };
         copy.restore()?;
         let (name, what) = (&fault.name, &fault.what);
         match fate {
-            Fate::Caught { seed, by } => {
-                println!("| `{name}`: {what} | {} {seed} | {by} |", fault.profile);
+            Fate::Caught { at, by } => {
+                println!("| `{name}`: {what} | {at} | {by} |");
                 std::io::stdout().flush().map_err(|e| e.to_string())?;
-                eprintln!("{name}: seed {seed}, after {:.0?}", began.elapsed());
+                eprintln!("{name}: {at}, after {:.0?}", began.elapsed());
             }
             Fate::Survived if arguments.check => eprintln!("{name}: applies"),
             Fate::Survived => {
                 all = false;
-                eprintln!(
-                    "{name}: NOT FOUND in {} seeds of {}",
-                    arguments.seeds, fault.profile
-                );
+                eprintln!("{name}: NOT FOUND by {}", fault.finder);
             }
             Fate::Broken(why) => {
                 all = false;
@@ -132,12 +152,11 @@ fn faults(folder: &Path, names: &[String]) -> Result<Vec<Fault>, String> {
         let text = fs::read_to_string(&patch).map_err(|e| format!("{name}: {e}"))?;
         let mut lines = text.lines();
         let what = lines.next().unwrap_or_default().to_owned();
-        let profile = lines.next().and_then(|line| line.strip_prefix("profile: "));
-        let profile = profile.ok_or_else(|| format!("{name}: its second line names no profile"))?;
+        let finder = Finder::read(lines).map_err(|why| format!("{name}: {why}"))?;
         faults.push(Fault {
             name,
             what,
-            profile: profile.to_owned(),
+            finder,
             patch,
         });
     }
@@ -148,9 +167,69 @@ fn faults(folder: &Path, names: &[String]) -> Result<Vec<Fault>, String> {
     }
 }
 
+impl Finder {
+    /// From the lines `key: value` that follow the first of a patch.
+    fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let (mut profile, mut rule, mut options, mut test) =
+            (None, None, None::<String>, None::<String>);
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (key, value) = line.split_once(": ").unwrap_or((line, ""));
+            let place = match key {
+                "profile" => &mut profile,
+                "rule" => &mut rule,
+                "options" => &mut options,
+                "test" => &mut test,
+                _ => return Err(format!("{key}: give profile, rule, options or test")),
+            };
+            *place = Some(value.to_owned());
+        }
+        match (profile, rule, test) {
+            (Some(profile), Some(rule), None) => {
+                let known = Rule::ALL.iter().find(|r| format!("{r:?}") == rule);
+                let known = known.ok_or_else(|| format!("{rule}: no such rule"))?;
+                Ok(Self::Seeds {
+                    profile,
+                    options: words(&options.unwrap_or_default()),
+                    rule: Some(known.as_str()),
+                })
+            }
+            (None, None, Some(test)) => Ok(Self::Test(words(&test))),
+            _ => Err("its head names neither profile and rule, nor a test".to_owned()),
+        }
+    }
+
+    /// The same, content with any breach.
+    fn without_rule(&self) -> Self {
+        let mut finder = self.clone();
+        if let Self::Seeds { rule, .. } = &mut finder {
+            *rule = None;
+        }
+        finder
+    }
+}
+
+impl fmt::Display for Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seeds {
+                profile,
+                options,
+                rule,
+            } => {
+                write!(f, "{profile}")?;
+                options
+                    .iter()
+                    .try_for_each(|option| write!(f, " {option}"))?;
+                rule.map_or(Ok(()), |rule| write!(f, ", the rule: {rule}"))
+            }
+            Self::Test(arguments) => write!(f, "cargo test {}", arguments.join(" ")),
+        }
+    }
+}
+
 /// A copy of the last commit to plant faults in. Gone when dropped, but for what was built.
 struct Copy {
-    root: PathBuf,
     tree: PathBuf,
     target: PathBuf,
 }
@@ -162,26 +241,20 @@ impl Copy {
             .join("mutants");
         fs::create_dir_all(&target).map_err(|e| format!("{}: {e}", target.display()))?;
         let copy = Self {
-            root: root.to_owned(),
             tree: target.join("tree"),
             target,
         };
+        // What was killed has left its own.
         copy.remove();
-        let tree = copy.tree.display().to_string();
-        git(
-            root,
-            &[
-                "worktree", "add", "--quiet", "--force", "--detach", &tree, "HEAD",
-            ],
-        )?;
+        // A clone, not a worktree: nothing of it is noted where it came from.
+        let (from, tree) = (root.display().to_string(), copy.tree.display().to_string());
+        git(root, &["clone", "--quiet", "--shared", &from, &tree])?;
         Ok(copy)
     }
 
     fn remove(&self) {
-        let tree = self.tree.display().to_string();
-        // There is none at first.
-        let _ = git(&self.root, &["worktree", "remove", "--force", &tree]);
-        let _ = git(&self.root, &["worktree", "prune"]);
+        // Often there is none.
+        let _ = fs::remove_dir_all(&self.tree);
     }
 
     fn plant(&self, patch: &Path) -> Result<(), String> {
@@ -198,40 +271,84 @@ impl Copy {
         )
     }
 
-    /// Builds the simulation there and runs it until a seed fails.
-    fn simulate(&self, arguments: &Arguments, profile: &str) -> Result<Fate, String> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut sim = Command::new(cargo);
-        sim.current_dir(&self.tree)
-            .args(["run", "--quiet", "--locked", "--package", "raet-tests"])
-            .args([
-                "--bin",
-                "sim",
-                "--",
-                "--seeds",
-                &arguments.seeds,
-                "--profile",
+    /// Builds there what is to find something, and lets it.
+    fn find(&self, arguments: &Arguments, finder: &Finder) -> Result<Fate, String> {
+        match finder {
+            Finder::Test(arguments) => self.test(arguments),
+            Finder::Seeds {
                 profile,
-            ])
+                options,
+                rule,
+            } => self.simulate(arguments, profile, options, *rule),
+        }
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(&self.tree)
+            .args(arguments)
             // Each is built once, so building is most of the time; and what the engine asserts counts.
             .env("CARGO_TARGET_DIR", &self.target)
             .stdin(Stdio::null());
-        if let Some(threads) = arguments.threads {
-            sim.args(["--threads", &threads.to_string()]);
-        }
-        let output = sim.output().map_err(|e| format!("cargo: {e}"))?;
-        if output.status.success() {
-            return Ok(Fate::Survived);
-        }
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        Ok(match verdict(&said) {
-            Some((seed, by)) => Fate::Caught { seed, by },
-            None => {
-                let last: Vec<_> = said.lines().rev().take(5).collect();
-                Fate::Broken(format!("no seed failed, but the run did: {last:?}"))
+        cargo
+    }
+
+    fn test(&self, arguments: &[String]) -> Result<Fate, String> {
+        let mut test = self.cargo(&["test", "--quiet", "--locked"]);
+        let (good, said) = output(test.args(arguments))?;
+        let failed = said.contains("test result: FAILED");
+        Ok(if good && !said.contains("running 0 tests") {
+            Fate::Survived
+        } else if failed {
+            Fate::Caught {
+                at: "a test".to_owned(),
+                by: format!("`{}`", arguments.last().map_or("", String::as_str)),
             }
+        } else {
+            Fate::Broken(format!("no test ran: {}", end_of(&said)))
         })
+    }
+
+    /// Runs seeds until one breaks the rule: a fault may break others before.
+    fn simulate(
+        &self,
+        arguments: &Arguments,
+        profile: &str,
+        options: &[String],
+        rule: RuleName,
+    ) -> Result<Fate, String> {
+        let wrong = || format!("{}: give seeds as FIRST..END", arguments.seeds);
+        let (first, end) = arguments.seeds.split_once("..").ok_or_else(wrong)?;
+        let mut next: u64 = first.parse().map_err(|_| wrong())?;
+        let end: u64 = end.parse().map_err(|_| wrong())?;
+        while next < end {
+            let seeds = format!("{next}..{end}");
+            let mut sim = self.cargo(&["run", "--quiet", "--locked", "--package", "raet-tests"]);
+            sim.args(["--bin", "sim", "--", "--seeds", &seeds])
+                .args(["--profile", profile])
+                .args(options);
+            if let Some(threads) = arguments.threads {
+                sim.args(["--threads", &threads.to_string()]);
+            }
+            let (good, said) = output(&mut sim)?;
+            if good {
+                break;
+            }
+            let Some((seed, by)) = verdict(&said) else {
+                let why = format!("no seed failed, but the run did: {}", end_of(&said));
+                return Ok(Fate::Broken(why));
+            };
+            if rule.is_none_or(|rule| by.starts_with(rule)) {
+                let with = [&[profile.to_owned()], options, &[seed.to_string()]];
+                return Ok(Fate::Caught {
+                    at: with.concat().join(" "),
+                    by,
+                });
+            }
+            next = seed + 1;
+        }
+        Ok(Fate::Survived)
     }
 }
 
@@ -242,13 +359,26 @@ impl Drop for Copy {
 }
 
 /// The seed that failed and the rule that it broke, from what the simulation says.
-fn verdict(said: &str) -> Option<(String, String)> {
-    let line = said.lines().find(|line| line.starts_with("seed "))?;
-    let seed: String = line[5..].chars().take_while(char::is_ascii_digit).collect();
+fn verdict(said: &str) -> Option<(u64, String)> {
+    let line = said.lines().find_map(|line| line.strip_prefix("seed "))?;
+    let end = line.find(|c: char| !c.is_ascii_digit())?;
     let rule = said
         .lines()
-        .find_map(|line| line.trim().strip_prefix("the rule: "));
-    Some((seed, rule.unwrap_or("an assertion").to_owned()))
+        .find_map(|line| line.trim().strip_prefix("the rule: "))?;
+    Some((line[..end].parse().ok()?, rule.to_owned()))
+}
+
+/// Whether a command did well, and all that it said.
+fn output(command: &mut Command) -> Result<(bool, String), String> {
+    let output = command.output().map_err(|e| format!("cargo: {e}"))?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Ok((output.status.success(), said))
+}
+
+fn end_of(said: &str) -> String {
+    let lines: Vec<_> = said.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("; ")
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> Result<(), String> {

@@ -1,5 +1,6 @@
-//! Estates under random commands, weather and restarts, with a peer that is joined, has real keys and
-//! signs whatever comes out of the bytes of a test case; and with strangers that have none. No call
+//! Estates under random commands, weather and restarts, with peers that have real keys and sign whatever
+//! comes out of the bytes of a test case, one of them a puppet that has a session of its own and seals
+//! it, too; and with strangers that have none. No call
 //! panics (debug assertions are on) or fails to return, no limit is passed, and when all is forgotten
 //! all room is free again.
 
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::forge::{keys, packet_of, unsigned};
+use crate::puppet::Puppet;
 use crate::sim::{Packet, Rng, World, address, config, dead, fair, main_config, name, rough};
 use crate::suite::Weak;
 use raet_core::config::{Presence, Trust};
@@ -77,8 +79,19 @@ fn misseds(choices: &mut Choices<'_>) -> Vec<u8> {
     out[..len].to_vec()
 }
 
+/// Which peer of main's the puppet is: after the estates, and where none of them is.
+const PUPPET: usize = 3;
+/// Answers that the puppet gives to answers before it rests.
+const ROUNDS: usize = 20;
+
 struct Fuzz<S: Storage> {
     world: World<S, Weak>,
+    suite: Weak,
+    puppet: Puppet<Weak>,
+    /// The puppet says nothing of itself.
+    mute: bool,
+    /// Coats that it has sealed.
+    sealed: u64,
     remotes: Vec<(usize, RemoteId)>,
     messages: Vec<(usize, MessageId)>,
     sent: [usize; 3],
@@ -117,8 +130,13 @@ impl<S: Storage> Fuzz<S> {
                 config
             });
         }
+        let suite = Weak::new(&[0; 32]);
         let mut fuzz = Self {
             world,
+            puppet: Puppet::new(&suite, PUPPET as u32, address(PUPPET)),
+            suite,
+            mute: false,
+            sealed: 0,
             remotes: Vec::new(),
             messages: Vec::new(),
             sent: [0; 3],
@@ -129,13 +147,37 @@ impl<S: Storage> Fuzz<S> {
             fuzz.remotes.push((n, remote));
         }
         fuzz.world.run(Duration::from_secs(1));
+        fuzz.puppet_joins();
         fuzz
     }
 
+    /// The puppet comes anew, as after a restart without a keep.
+    fn puppet_joins(&mut self) {
+        self.puppet.forget();
+        let request = self.puppet.request();
+        self.world.inject(0, self.puppet.address, &request);
+        self.mute = false;
+        self.remember();
+    }
+
+    /// Takes note of what was sent, and lets the puppet answer what main says to it.
     fn remember(&mut self) {
-        for (_, packet) in self.world.log.drain(..) {
-            if self.recorded.len() < 500 {
-                self.recorded.push(packet);
+        for round in 0..ROUNDS {
+            let mut answers = Vec::new();
+            for (_, mut packet) in self.world.log.drain(..) {
+                if self.recorded.len() < 500 {
+                    self.recorded.push(packet.clone());
+                }
+                let told = packet.from == address(0) && packet.to == self.puppet.address;
+                if told && !self.mute && round + 1 < ROUNDS {
+                    answers.extend(self.puppet.handle(&self.suite, &mut packet.bytes));
+                }
+            }
+            if answers.is_empty() {
+                break;
+            }
+            for answer in answers {
+                self.world.inject(0, self.puppet.address, &answer);
             }
         }
         for n in 0..3 {
@@ -152,6 +194,78 @@ impl<S: Storage> Fuzz<S> {
         }
         let excess = self.remotes.len().saturating_sub(30);
         self.remotes.drain(..excess);
+    }
+
+    /// The puppet says something in its session, signed and sealed as it must be.
+    fn insider(&mut self, choices: &mut Choices<'_>) {
+        if self.puppet.key.is_none() || choices.one_in(16) {
+            self.puppet_joins();
+            return;
+        }
+        self.mute = choices.one_in(4);
+        let (kind, transaction) = match choices.byte() % 8 {
+            0..=4 => (PacketKind::Message, TransactionKind::Message),
+            5 => (PacketKind::Request, TransactionKind::Alive),
+            _ => {
+                let kind = PacketKind::from_wire((choices.byte() % 16).into());
+                let transaction = choices.pick(&[
+                    TransactionKind::Allow,
+                    TransactionKind::Alive,
+                    TransactionKind::Message,
+                ]);
+                (kind.expect("a kind"), transaction)
+            }
+        };
+        let ti = match choices.byte() % 8 {
+            0 => self.puppet.next_ti.wrapping_sub(choices.byte().into()),
+            1 => self.puppet.next_ti.wrapping_add(choices.word()),
+            _ => self.puppet.take_ti(),
+        };
+        let mut head = self.puppet.head(kind, transaction, ti);
+        head.flags = Flags::from_wire(choices.byte() & 0x1c);
+        head.order = choices.pick(&[0, 0, 1, 2, u32::MAX]);
+        if choices.one_in(8) {
+            head.session = head.session.wrapping_add(choices.word());
+        }
+        let body = choices.blob(900);
+        let sealed = kind == PacketKind::Message && !choices.one_in(8);
+        let coat = if sealed {
+            head.coat = CoatKind::Nacl;
+            // A message that comes again is sealed under its name of before.
+            self.sealed += u64::from(!choices.one_in(8));
+            self.puppet.coat(&self.suite, self.sealed, &body)
+        } else {
+            body
+        };
+        let count = if choices.one_in(2) {
+            1
+        } else {
+            1 + choices.below(12)
+        };
+        let size = coat.len().div_ceil(count).max(1);
+        let parts: Vec<&[u8]> = match coat.len() {
+            0 => vec![&coat],
+            _ => coat.chunks(size).collect(),
+        };
+        head.segments = parts.len() as u32;
+        head.coat_len = if parts.len() > 1 {
+            coat.len() as u32
+        } else {
+            0
+        };
+        let most = parts.len();
+        for _ in 0..most + choices.below(3) {
+            // Most of the time the next one; now and then another, which leaves a gap or comes twice.
+            if choices.one_in(8) {
+                head.segment = choices.below(most) as u32;
+            }
+            let Some(part) = parts.get(head.segment as usize) else {
+                break;
+            };
+            let bytes = self.puppet.signed(&self.suite, &head, part);
+            self.world.inject(0, self.puppet.address, &bytes);
+            head.segment += 1;
+        }
     }
 
     /// A head with whatever fields, but ids that lead somewhere.
@@ -415,8 +529,9 @@ impl<S: Storage> Fuzz<S> {
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
-        match choices.byte() % 10 {
+        match choices.byte() % 12 {
             0 | 1 => self.hostile(choices),
+            10 | 11 => self.insider(choices),
             2 => self.answer(choices),
             3 => self.join(choices),
             4 => self.recording(choices),

@@ -1,13 +1,15 @@
 //! What anyone can say of another binds nobody, and keeps nobody away (H4).
 
+use core::num::NonZeroU32;
 use std::boxed::Box;
 
 use crate::config::Presence;
 use crate::event::RemoteEvent;
 use crate::road::tests::both;
-use crate::road::tests::forge::{Claim, inject, stranger};
+use crate::road::tests::forge::{Claim, inject, keys, packet, recorded, stranger};
 use crate::road::tests::world::{World, address, config, ms};
-use crate::wire::TransactionKind;
+use crate::stats::Verdict;
+use crate::wire::{Frame, JoinBody, PacketKind, TransactionKind};
 
 both! {
     fn a_stranger_does_not_keep_a_name_from_its_owner<S>() {
@@ -140,5 +142,38 @@ both! {
             world.run(ms(100));
         }
         assert!(world.happened(0).contains(&RemoteEvent::Went), "its silence was noticed");
+    }
+
+    fn a_response_does_not_move_who_has_proven_its_keys<S>() {
+        // Other asks again, and what main answers is changed on its way.
+        let changes: [fn(&mut JoinBody); 5] = [
+            |body| body.mode ^= 1,
+            |body| (body.verify, body.public) = (keys(9).verify, keys(9).public),
+            |body| body.uid = NonZeroU32::new(77),
+            |body| body.name = "third".try_into().unwrap(),
+            |body| body.role = "third".try_into().unwrap(),
+        ];
+        for change in changes {
+            let (mut world, _, main) = World::<S>::allowed();
+            let held = |world: &World<S>| {
+                let held = world.estates[1].stack.remote(main).unwrap();
+                (held.name, held.role, held.main, held.far, held.keys, held.proven, held.allowed)
+            };
+            let before = held(&world);
+            world.lose = Box::new(|p| p.from == address(0));
+            let now = world.now;
+            world.estates[1].stack.join(now, main).unwrap();
+            world.run(ms(100));
+            let said = recorded(&world, 0, TransactionKind::Join, PacketKind::Response).remove(0);
+            let frame = Frame::parse(&said.bytes).unwrap();
+            let kind = frame.head.body;
+            let mut body = JoinBody::parse(kind, &said.bytes[frame.coat()], true).unwrap();
+            change(&mut body);
+            let mut out = [0; 800];
+            let len = body.emit(kind, &mut out).unwrap();
+            let verdict = inject(&mut world, 1, address(0), &packet(&frame.head, &out[..len], 0));
+            assert_eq!(verdict, Some(Verdict::Taken), "it is an answer to what was asked");
+            assert_eq!(held(&world), before);
+        }
     }
 }
