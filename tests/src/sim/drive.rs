@@ -197,6 +197,7 @@ impl Simulation {
                 text: format!("keeps, at {:.6}: {record:?}", seconds(at)),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
+            self.output(n);
         }
     }
 
@@ -216,6 +217,7 @@ impl Simulation {
                 text: text(),
             });
             self.told(n, &event)?;
+            self.output(n);
         }
     }
 
@@ -289,7 +291,7 @@ impl Simulation {
             any = true;
             let life = host.life;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
+            if self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
@@ -314,6 +316,7 @@ impl Simulation {
             let Some(made) = made else { break };
             any = true;
             self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
+            self.output(n);
         }
         Ok(any)
     }

@@ -87,10 +87,6 @@ impl Tape {
         }
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.on
-    }
-
     pub(super) fn line(&mut self, at: u64, what: impl FnOnce() -> What) {
         if self.on {
             let what = what();
