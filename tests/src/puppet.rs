@@ -89,6 +89,11 @@ impl<C: Crypto> Puppet<C> {
         format!("puppet-{number}")
     }
 
+    /// Its long-term keys.
+    pub fn keys(&self) -> PublicKeys {
+        self.keys
+    }
+
     /// Whether its handshakes are done.
     pub fn allowed(&self) -> bool {
         matches!(self.stage, Stage::Allowed)
