@@ -89,7 +89,7 @@ fn a_person_decides_at_the_main() {
         name: "a person decides at the main: accepts",
         script: [&[Accept], &[Connect, Send]],
         asks: [true, false],
-        faults: 1,
+        faults: 2,
         ..BASE
     });
 }
@@ -100,7 +100,7 @@ fn a_person_decides_otherwise_at_the_main() {
         name: "a person decides at the main: rejects, then accepts",
         script: [&[Reject, Accept], &[Connect, Send]],
         asks: [true, false],
-        faults: 1,
+        faults: 2,
         ..BASE
     });
 }

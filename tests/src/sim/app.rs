@@ -362,8 +362,8 @@ impl Simulation {
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
+        self.make_room(n);
         if just_now {
-            self.make_room(n);
             self.call_all(n);
         }
         let time = self.hosts[n].time(self.now, self.plan.back);
