@@ -111,7 +111,7 @@ fn people_decide_at_both() {
         name: "people decide at both",
         script: [&[Accept], &[Connect, Accept, Send]],
         asks: [true, true],
-        faults: 1,
+        faults: 2,
         ..BASE
     });
 }
@@ -145,7 +145,7 @@ fn both_ask_for_a_sign_of_life_while_they_send() {
         name: "signs of life, a message each way",
         start: Start::Session,
         script: [&[Alive, Send], &[Alive, Send]],
-        faults: 1,
+        faults: 2,
         ..BASE
     });
 }
@@ -193,7 +193,7 @@ fn one_dies_while_the_other_sends() {
         start: Start::Session,
         script: [&[], &[Connect, Send]],
         mutable: true,
-        faults: 1,
+        faults: 2,
         crashes: 1,
         ..BASE
     });
