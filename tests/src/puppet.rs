@@ -89,6 +89,11 @@ impl<C: Crypto> Puppet<C> {
         format!("puppet-{number}")
     }
 
+    /// Its long-term keys.
+    pub fn keys(&self) -> PublicKeys {
+        self.keys
+    }
+
     /// Whether its handshakes are done.
     pub fn allowed(&self) -> bool {
         matches!(self.stage, Stage::Allowed)
@@ -170,11 +175,11 @@ impl<C: Crypto> Puppet<C> {
         self.signed(suite, &head, &coat)
     }
 
-    /// A hello for a new session.
-    fn hello(&mut self, suite: &C, main: [u8; 32]) -> Vec<u8> {
+    /// A hello for a new session; `None` if the key that it was told is weak.
+    fn hello(&mut self, suite: &C, main: [u8; 32]) -> Option<Vec<u8>> {
         let ti = self.take_ti();
         let short = suite.secret_key(&bytes(self.number ^ ti << 24, 0x53));
-        let hello = suite.box_key(&short, &main).expect("a sound key");
+        let hello = suite.box_key(&short, &main).ok()?;
         let mut packet = Hello {
             short: suite.public_key(&short),
             boxed: [0; 80],
@@ -191,7 +196,7 @@ impl<C: Crypto> Puppet<C> {
         packet.emit(&mut body).expect("its length");
         self.stage = Stage::Hello { short, hello, main };
         let head = self.head(PacketKind::Hello, TransactionKind::Allow, ti);
-        self.signed(suite, &head, &body)
+        Some(self.signed(suite, &head, &body))
     }
 
     /// Takes in a packet of the main estate, whose signature it does not check, and gives the answers of
@@ -211,7 +216,11 @@ impl<C: Crypto> Puppet<C> {
                     return Vec::new();
                 }
                 self.far = body.uid.map_or(0, u32::from);
-                vec![self.join_ack(), self.hello(suite, body.public)]
+                let ack = self.join_ack();
+                [Some(ack), self.hello(suite, body.public)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
             }
             (TransactionKind::Allow, PacketKind::Cookie) => {
                 self.initiate(suite, &head, body).into_iter().collect()

@@ -4,7 +4,7 @@
 //! one fault more, which takes some twenty times as long.
 
 use raet_core::storage::{Fixed, Heap, Storage};
-use raet_tests::search::Command::{Alive, Allow, Connect, Send};
+use raet_tests::search::Command::{Accept, Alive, Allow, Connect, Reject, Send};
 use raet_tests::search::{Scenario, Start, explore};
 
 /// Room for what a search needs, so that a copy is cheap.
@@ -15,6 +15,7 @@ const BASE: Scenario = Scenario {
     start: Start::Strangers,
     script: [&[], &[]],
     both_main: false,
+    asks: [false; 2],
     mutable: false,
     faults: 0,
     crashes: 0,
@@ -71,6 +72,63 @@ fn both_start_at_once() {
 }
 
 #[test]
+fn both_start_at_once_and_one_dies() {
+    search::<Room>(Scenario {
+        name: "simultaneous starts, one crash",
+        script: [&[Connect], &[Connect, Send]],
+        both_main: true,
+        mutable: true,
+        crashes: 1,
+        ..BASE
+    });
+}
+
+#[test]
+fn a_person_decides_at_the_main() {
+    search::<Room>(Scenario {
+        name: "a person decides at the main: accepts",
+        script: [&[Accept], &[Connect, Send]],
+        asks: [true, false],
+        faults: 2,
+        ..BASE
+    });
+}
+
+#[test]
+fn a_person_decides_otherwise_at_the_main() {
+    search::<Room>(Scenario {
+        name: "a person decides at the main: rejects, then accepts",
+        script: [&[Reject, Accept], &[Connect, Send]],
+        asks: [true, false],
+        faults: 2,
+        ..BASE
+    });
+}
+
+#[test]
+fn people_decide_at_both() {
+    search::<Room>(Scenario {
+        name: "people decide at both",
+        script: [&[Accept], &[Connect, Accept, Send]],
+        asks: [true, true],
+        faults: 2,
+        ..BASE
+    });
+}
+
+#[test]
+fn a_person_decides_and_one_dies() {
+    search::<Room>(Scenario {
+        name: "a person decides at the main: accepts, one crash",
+        script: [&[Accept], &[Connect, Send]],
+        asks: [true, false],
+        mutable: true,
+        crashes: 1,
+        ..BASE
+    });
+}
+
+#[test]
 fn both_begin_an_allow_at_once() {
     search::<Room>(Scenario {
         name: "simultaneous allows, one message",
@@ -87,7 +145,7 @@ fn both_ask_for_a_sign_of_life_while_they_send() {
         name: "signs of life, a message each way",
         start: Start::Session,
         script: [&[Alive, Send], &[Alive, Send]],
-        faults: 1,
+        faults: 2,
         ..BASE
     });
 }
@@ -135,7 +193,7 @@ fn one_dies_while_the_other_sends() {
         start: Start::Session,
         script: [&[], &[Connect, Send]],
         mutable: true,
-        faults: 1,
+        faults: 2,
         crashes: 1,
         ..BASE
     });

@@ -2,12 +2,18 @@
 //!
 //! More seeds, and what happened in one: `cargo run --release -p raet-tests --bin sim -- --help`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use raet_core::stats::Reason;
 use raet_tests::sim::engine::Growth;
 use raet_tests::sim::run::How;
-use raet_tests::sim::{Fault, Profile, Report, run};
+use raet_tests::sim::{Fault, Plan, Profile, Report, run};
+
+/// How many worlds of faults, and how many with attackers.
+const SWARM: u64 = 2000;
+const HOSTILE: u64 = 800;
 
 fn meter(what: &mut dyn FnMut()) -> Growth {
     let grown = allocation_counter::measure(what);
@@ -63,22 +69,50 @@ fn calm_worlds_keep_every_rule() {
     assert!(report.received > 10_000, "{report:?}");
 }
 
-#[test]
-fn swarms_of_faults_break_no_rule() {
-    let report = seeds(500, Profile::Swarm);
-    assert!(report.received > 20_000, "{report:?}");
-    for fault in Fault::ALL {
-        let struck = report.faults.get(fault).copied().unwrap_or(0);
-        assert!(struck > 0, "{} never struck", fault.as_str());
+/// What can be full in a world, by the words of [`Report::full`].
+const FULL: [&str; 6] = [
+    "outbox",
+    "connect",
+    "inbox",
+    "no handshake left",
+    "no room for a remote or role",
+    "a reply was left out",
+];
+
+fn assert_all(what: &str, met: &BTreeMap<&'static str, u64>, all: &[&'static str]) {
+    for one in all {
+        let count = met.get(one).copied().unwrap_or(0);
+        assert!(count > 0, "never met: {what}: {one}");
     }
 }
 
 #[test]
+fn swarms_of_faults_break_no_rule() {
+    let report = seeds(SWARM, Profile::Swarm);
+    assert!(report.received > 80_000, "{report:?}");
+    for fault in Fault::ALL {
+        let struck = report.faults.get(fault).copied().unwrap_or(0);
+        assert!(struck > 0, "{} never struck", fault.as_str());
+    }
+    assert_all("full", &report.full, &FULL);
+}
+
+#[test]
 fn attackers_break_no_rule() {
-    let report = seeds(200, Profile::Hostile);
-    assert!(report.received > 10_000, "{report:?}");
+    let sieges = (0..HOSTILE).filter(|seed| Plan::draw(*seed, Profile::Hostile).menace.siege);
+    assert!(sieges.count() >= 50);
+    let mut report = seeds(HOSTILE, Profile::Hostile);
+    assert!(report.received > 40_000, "{report:?}");
     let attacks: u64 = report.attacks.values().sum();
-    assert!(attacks > 50_000, "{report:?}");
+    assert!(attacks > 200_000, "{report:?}");
+    assert_all("full", &report.full, &FULL);
+    assert_all("full", &report.full, &["a remote made room"]);
+    // Every reason to drop something was one.
+    for (word, count) in report.verdicts {
+        *report.attacks.entry(word).or_default() += count;
+    }
+    let reasons: Vec<_> = Reason::ALL.iter().map(|why| why.as_str()).collect();
+    assert_all("drop", &report.attacks, &reasons);
 }
 
 #[test]

@@ -24,6 +24,7 @@
 //! - **The truth**: one outcome a message; what was *delivered* was taken, what *failed* was not and never
 //!   is; *unknown* needs a crash.
 //! - **Session ids only go on**, over a crash too (H8).
+//! - **Nobody unasked**: where a person decides, there is no session before keys were accepted.
 //! - **No deadlock, agreement, eventual delivery**: where nothing can happen any more, every sender was
 //!   told of every message, the two hold a session with each other and know each other by the same ids,
 //!   and messages sent then, both ways, arrive. (After a crash those find out that there was one.)
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub script: [&'static [Command]; 2],
     /// Whether the second estate is a main one too; the first is.
     pub both_main: bool,
+    /// Where a person decides whose keys are taken (`Accept` and `Reject`); else all are that come first.
+    pub asks: [bool; 2],
     /// Whether both roads are mutable.
     pub mutable: bool,
     /// Faults of the network and of the clocks, in all: the *k* of the report.
@@ -86,4 +89,8 @@ pub enum Command {
     Alive,
     /// To begin a new allow.
     Allow,
+    /// To take its keys, as soon as they are known: a person has looked at them.
+    Accept,
+    /// To take them no more, or not at all.
+    Reject,
 }

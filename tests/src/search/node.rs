@@ -8,7 +8,7 @@ use std::time::Duration;
 use raet_core::config::{Config, Trust};
 use raet_core::crypto::Secrets;
 use raet_core::event::{Event, Outcome};
-use raet_core::keep::{MemoryKeep, Record};
+use raet_core::keep::{MemoryKeep, Record, Status};
 use raet_core::storage::Storage;
 use raet_core::time::Instant;
 use raet_core::wire::{Frame, PacketKind, TransactionKind, name};
@@ -42,6 +42,8 @@ pub(super) struct Node<S: Storage> {
     /// Commands carried out in this life.
     done: usize,
     sent: u8,
+    /// Whether a person has ever accepted the other's keys.
+    accepted: bool,
     keep: MemoryKeep,
     /// Records that the keep has not stored yet.
     unsaved: VecDeque<Record>,
@@ -54,6 +56,9 @@ pub(super) fn address(number: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + number], 7530))
 }
 
+/// What the two are called, and their roles.
+const NAMES: [&str; 2] = ["alpha", "beta"];
+
 fn stack<S: Storage>(
     scenario: &Scenario,
     number: u8,
@@ -61,12 +66,16 @@ fn stack<S: Storage>(
     now: Instant,
     records: Vec<Record>,
 ) -> RoadStack<S, Weak> {
-    let text = ["alpha", "beta"][usize::from(number)];
+    let text = NAMES[usize::from(number)];
     let secrets = Secrets::new(&[number + 1; 32], &[number + 101; 32]);
     let mut config = Config::new(name(text).expect("a name"), secrets);
     config.main = number == 0 || scenario.both_main;
     config.mutable = scenario.mutable;
-    config.trust = Trust::Once;
+    config.trust = if scenario.asks[usize::from(number)] {
+        Trust::Never
+    } else {
+        Trust::Once
+    };
     let suite = Weak::new(&[10 * number + life + 1; 32]);
     RoadStack::new(now, config, S::LIMITS, suite, records).expect("settings and records agree")
 }
@@ -81,6 +90,7 @@ impl<S: Storage> Node<S> {
             now,
             done: 0,
             sent: 0,
+            accepted: false,
             keep: MemoryKeep::default(),
             unsaved: VecDeque::new(),
             top: 0,
@@ -133,7 +143,31 @@ impl<S: Storage> Node<S> {
     /// The command that it would carry out next, if it can.
     pub(super) fn next_command(&self, scenario: &Scenario) -> Option<Command> {
         let next = *scenario.script[usize::from(self.number)].get(self.done)?;
-        (next == Command::Connect || self.peer().is_some()).then_some(next)
+        let can = match next {
+            Command::Connect => true,
+            Command::Accept | Command::Reject => self.stack.roles().any(|r| r.name == self.other()),
+            Command::Send | Command::Alive | Command::Allow => self.peer().is_some(),
+        };
+        can.then_some(next)
+    }
+
+    /// The role of the other estate.
+    fn other(&self) -> &'static str {
+        NAMES[usize::from(1 - self.number)]
+    }
+
+    /// A person says something about the other's keys.
+    fn judge(&mut self, status: Status) -> Result<(), String> {
+        let (now, other) = (self.now, self.other());
+        let judged = self.stack.judge_role(now, other, status, None);
+        judged.map_err(|e| format!("judge: {e}"))
+    }
+
+    /// Whether there is a session that nobody has allowed.
+    pub(super) fn is_unasked(&self, scenario: &Scenario) -> bool {
+        let peer = self.peer().and_then(|peer| self.stack.remote(peer));
+        let asks = scenario.asks[usize::from(self.number)];
+        asks && !self.accepted && peer.is_some_and(|r| r.allowed)
     }
 
     /// The remote that is the other estate.
@@ -155,6 +189,11 @@ impl<S: Storage> Node<S> {
                     .connect(now, at, 0)
                     .map_err(|e| format!("connect: {e}"))?;
             }
+            (Command::Accept, _) => {
+                self.judge(Status::Accepted)?;
+                self.accepted = true;
+            }
+            (Command::Reject, _) => self.judge(Status::Rejected)?,
             (Command::Send, Some(_)) => return self.send(scenario.body).map(Some),
             (Command::Alive, Some(peer)) => drop(self.stack.alive(now, peer)),
             (Command::Allow, Some(peer)) => drop(self.stack.allow(now, peer)),
@@ -295,7 +334,8 @@ impl<S: Storage> Node<S> {
         };
         self.stack.hash(&mut relative);
         (&self.keep, &self.unsaved).hash(&mut relative);
-        (self.life, self.done, self.sent, self.top, self.former).hash(&mut relative);
+        (self.life, self.done, self.sent, self.accepted).hash(&mut relative);
+        (self.top, self.former).hash(&mut relative);
         SipHasher13::new().hash(&relative.bytes).as_u128()
     }
 }

@@ -204,7 +204,7 @@ impl<S: Storage> State<S> {
                 Ok(())
             })?,
         }
-        next.check()?;
+        next.check(scenario)?;
         Ok(next)
     }
 
@@ -247,7 +247,10 @@ impl<S: Storage> State<S> {
     }
 
     /// What must hold in every state.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, scenario: &Scenario) -> Result<(), String> {
+        if self.nodes.iter().any(|node| node.is_unasked(scenario)) {
+            return Err("a session, though nobody accepted the other's keys".into());
+        }
         let crashed = self.nodes.iter().any(|node| node.life > 0);
         for (id, fate) in &self.fates {
             let taken: u8 = fate.taken.values().sum();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
-use raet_core::error::{JudgeError, SendError};
+use raet_core::error::{ConnectError, JudgeError, SendError};
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
@@ -14,7 +14,7 @@ use super::engine::{Kind, Taken};
 use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
-use super::net::first_address;
+use super::net::in_six;
 use super::plan::{Plan, S};
 use super::simulation::{Happening, Simulation};
 use super::words;
@@ -48,11 +48,19 @@ impl Simulation {
         for to in self.plan.hosts[n].connects.clone() {
             let host = &mut self.hosts[n];
             let time = host.time(self.now, self.plan.back);
-            let address = first_address(to);
+            let address = self.book.first(to);
             host.trusted.insert(address);
+            let shown = if host.plan.dual {
+                in_six(address)
+            } else {
+                address
+            };
             if let Some(engine) = &mut host.engine {
                 // No room is an answer; it is tried again.
-                let called = engine.call(|e| e.connect(time, address, to as u64));
+                let called = engine.call(|e| e.connect(time, shown, to as u64));
+                if called == Err(ConnectError::Full) {
+                    self.full("connect");
+                }
                 let whom = self.plan.hosts[to].name;
                 self.note(n, || {
                     called.map_or_else(
@@ -123,7 +131,7 @@ impl Simulation {
                 host.asked.insert(remote.id);
                 let _ = engine.call(|e| e.forget(time, remote.id));
                 // Who was never told of is not told of again, but what was known of it is gone.
-                if let Some(whom) = self.book.owner(remote.address) {
+                if let Some(whom) = self.named(&remote) {
                     self.ledger.forgot(n, whom);
                 }
             }
@@ -272,7 +280,11 @@ impl Simulation {
                 let what = format!("{} has nothing on its way, and is full", self.name(n));
                 Err((Rule::Verdict, what))
             }
-            Ok(()) | Err(SendError::Full) if !too_long => Ok(()),
+            Ok(()) if !too_long => Ok(()),
+            Err(SendError::Full) if !too_long => {
+                self.full("outbox");
+                Ok(())
+            }
             other => {
                 let what = format!("{} sends {len} bytes and is told {other:?}", self.name(n));
                 Err((Rule::Verdict, what))
@@ -292,9 +304,16 @@ impl Simulation {
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
     /// be at its address.
     pub(super) fn whom(&self, n: usize, remote: &RemoteInfo) -> Option<usize> {
-        let host = self.book.owner(remote.address)?;
+        let host = self.named(remote)?;
         let named = remote.name.is_empty() || *remote.name == *self.name(host);
         (named && self.is_known(n, remote, host)).then_some(host)
+    }
+
+    /// Who of those that are or were at a remote's address bears its name; else who was there last.
+    fn named(&self, remote: &RemoteInfo) -> Option<usize> {
+        let mut owners = self.book.owners(remote.address);
+        let named = owners.find(|host| *remote.name == *self.name(*host));
+        named.or_else(|| self.book.owner(remote.address))
     }
 
     /// Whether more is known to host `n` of a remote than what anyone can claim, where anyone does: it
@@ -317,13 +336,11 @@ impl Simulation {
                 && (hosts[whom].main || there.is_none_or(|e| e.get().find(self.name(n)).is_some()))
     }
 
-    /// Whether who sent this keeps to no rule: it bears no host's name, nor a host's keys, which an allow
-    /// proves together (H18).
+    /// Whether who sent this keeps to no rule: it bears an attacker's keys, whatever it is called.
     pub(super) fn is_attacker(&self, n: usize, taken: &Taken) -> bool {
         let engine = self.hosts[n].engine.as_ref();
         let remote = engine.and_then(|e| e.get().remote(taken.remote));
-        let honest = |role: &str| self.plan.hosts.iter().any(|host| role == host.name);
-        Guard::is_attacker(&taken.name) && remote.is_some_and(|r| !honest(&r.role))
+        remote.is_some_and(|r| Guard::is_attacker(&r.role))
     }
 
     /// Who answers where an application called is somebody that it knows by another remote: it gives up
@@ -424,8 +441,8 @@ impl Simulation {
     /// everything, and sends a word to whom it knows.
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
+        self.make_room(n);
         if just_now {
-            self.make_room(n);
             self.call_all(n);
         }
         let time = self.hosts[n].time(self.now, self.plan.back);
@@ -474,15 +491,29 @@ impl Simulation {
             return;
         };
         let (remotes, mut roles) = (engine.remotes(), engine.roles());
-        if remotes.len() < limits.remotes && roles.len() < limits.roles {
+        // Nor has a name two owners: who proved itself first keeps it, until a person sends it away.
+        let named = |r: &&RemoteInfo| self.plan.hosts.iter().any(|host| *r.name == *host.name);
+        let squatters: Vec<_> = remotes
+            .iter()
+            .filter(|r| Guard::is_attacker(&r.role))
+            .filter(named)
+            .map(|r| r.id)
+            .collect();
+        let full = remotes.len() >= limits.remotes || roles.len() >= limits.roles;
+        let time = self.hosts[n].time(self.now, self.plan.back);
+        if let Some(engine) = &mut self.hosts[n].engine {
+            for squatter in squatters {
+                let _ = engine.call(|e| e.forget(time, squatter));
+            }
+        }
+        if !full {
             return;
         }
         roles.retain(|role| self.plan.hosts.iter().all(|host| role.name != host.name));
-        let time = self.hosts[n].time(self.now, self.plan.back);
         for role in roles {
             for remote in remotes.iter().filter(|r| r.role == role.name) {
                 self.hosts[n].asked.insert(remote.id);
-                if let Some(whom) = self.book.owner(remote.address) {
+                if let Some(whom) = self.named(remote) {
                     self.ledger.forgot(n, whom);
                 }
             }

@@ -6,6 +6,7 @@ use super::scene::Rng;
 use crate::puppet::Puppet;
 use crate::suite::Weak;
 
+mod flood;
 mod gang;
 mod insider;
 mod off_path;

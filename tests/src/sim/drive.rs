@@ -210,7 +210,7 @@ impl Simulation {
     }
 
     /// Host `n` has one more output.
-    fn output(&mut self, n: usize) -> Law {
+    fn count_output(&mut self, n: usize) -> Law {
         let host = &mut self.hosts[n];
         host.outputs += 1;
         if host.outputs > most_outputs(&host.plan.limits) {
@@ -262,7 +262,8 @@ impl Simulation {
                 ),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
-            self.output(n)?;
+            self.count_output(n)?;
+            self.output(n);
         }
     }
 
@@ -278,7 +279,8 @@ impl Simulation {
                 .hash_told(self.now, n, false, &format!("{event:?}"));
             self.tell(n, &event);
             self.told(n, &event)?;
-            self.output(n)?;
+            self.count_output(n)?;
+            self.output(n);
         }
     }
 
@@ -351,9 +353,9 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
-            self.output(n)?;
+            self.count_output(n)?;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
-            if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
+            if self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
             }
             let told = (&taken.name, &taken.body);
@@ -375,7 +377,8 @@ impl Simulation {
             let Some(made) = made else { break };
             any = true;
             self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
-            self.output(n)?;
+            self.count_output(n)?;
+            self.output(n);
         }
         Ok(any)
     }

@@ -47,8 +47,8 @@ pub(super) struct Watch {
     allowed: bool,
     /// It is a segment of a message, or gives one up.
     part: bool,
-    /// It is an empty message, whose coat shows no session.
-    empty: bool,
+    /// It is an empty message or a request for a sign of life: it has no coat that shows its session.
+    bare: bool,
     /// `None`: the datagram may change what it is about.
     held: Option<Held>,
     why: &'static str,
@@ -64,7 +64,8 @@ type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
 
 fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let mut remotes = engine.remotes();
-    remotes.retain(|r| r.proven && except != Some(&*r.name));
+    // What bears its own keys is an insider's own, whatever it is called.
+    remotes.retain(|r| r.proven && except != Some(&*r.role));
     for remote in &mut remotes {
         // Without a session these are what a join says, which anyone can, and where the next session
         // begins, which an attempt at one may raise.
@@ -101,7 +102,7 @@ fn digest(what: impl Hash) -> u64 {
 
 impl Guard {
     /// A host sends this.
-    pub(super) fn sent(&mut self, from: SocketAddr, to: Option<usize>, bytes: &[u8]) {
+    pub(super) fn sent(&mut self, from: SocketAddr, to: usize, bytes: &[u8]) {
         self.sent.insert(digest((from, to, bytes)));
     }
 
@@ -117,7 +118,7 @@ impl Guard {
     ) -> Watch {
         let (host, life) = act;
         let act = (host, life, digest((from, bytes)));
-        let genuine = self.sent.contains(&digest((from, Some(host), bytes)));
+        let genuine = self.sent.contains(&digest((from, host, bytes)));
         let insider = match source {
             Source::Attacker(power) => power.name(),
             Source::Host(_) => None,
@@ -151,7 +152,10 @@ impl Guard {
             shows,
             on_path: matches!(source, Source::Host(_) | Source::Attacker(Power::OnPath)),
             part: is(|frame| frame.head.segments > 1 || frame.head.packet == PacketKind::Nack),
-            empty: is(|frame| frame.head.packet == PacketKind::Message && frame.coat().is_empty()),
+            bare: is(|frame| {
+                let kinds = [PacketKind::Message, PacketKind::Request];
+                kinds.contains(&frame.head.packet) && frame.coat().is_empty()
+            }),
             trust,
             allowed: own
                 .and_then(|id| engine.remote(id))
@@ -189,9 +193,9 @@ impl Guard {
             for (old, new) in before.0.iter().zip(&mut after.0) {
                 // Which session a peer is in shows with the first message of it that opens, and it only
                 // goes on (H2; `Session::pinned`). Until then one recording may displace another, and an
-                // empty message, which has no coat to open, may be heard again (H8); and
-                // while a message is put together, what was recorded may be heard again. Who is not on the path
-                // has nothing recorded.
+                // empty message or request for a sign of life, which have no coat to open, may be heard again
+                // (H8); and while a message is put together, what was recorded may be heard again. Who is not
+                // on the path has nothing recorded.
                 if !watch.on_path {
                     break;
                 }
@@ -202,7 +206,7 @@ impl Guard {
                 if old.far_session == 0 || unsettled && new.far_session != old.far_session {
                     new.far_session = old.far_session;
                     new.heard = old.heard;
-                } else if watch.part || unsettled && watch.empty {
+                } else if watch.part || unsettled && watch.bare {
                     new.heard = old.heard;
                 }
             }

@@ -14,7 +14,7 @@ use raet_core::time::Instant;
 
 use super::attack::Source;
 use super::engine::{Meter, Metered, Setup};
-use super::plan::{HostPlan, Plan};
+use super::plan::{HostPlan, Incident, Plan};
 use super::scene::{Rng, name};
 use crate::suite::{Counts, Seals};
 
@@ -65,6 +65,8 @@ pub(super) struct Host {
     pub(super) stalled_until: u64,
     pub(super) blocked_until: u64,
     pub(super) deaf_until: u64,
+    /// After so many more outputs of its engine it dies.
+    pub(super) crash_after: Option<(u32, Incident)>,
     /// When it is to be looked at next.
     pub(super) wake: Option<u64>,
     /// How often in a row it was woken and left a deadline that had come.
@@ -105,6 +107,7 @@ impl Host {
             stalled_until: 0,
             blocked_until: 0,
             deaf_until: 0,
+            crash_after: None,
             wake: None,
             left: 0,
             quiet_wakes: (0, 0),
@@ -168,6 +171,7 @@ impl Host {
     /// It dies: what was on its way to the keep is lost.
     pub(super) fn crash(&mut self) {
         self.engine = None;
+        self.crash_after = None;
         self.wake = None;
         self.socket.clear();
         self.storing.clear();

@@ -40,6 +40,10 @@ impl Simulation {
                 });
                 self.at(back, Happening::Start(n));
             }
+            Incident::CrashAfter(outputs, n, down, keepless) => {
+                let death = Incident::Crash(n, down, keepless);
+                self.hosts[n].crash_after = Some((outputs, death));
+            }
             Incident::Stall(n, span) => {
                 let until = end(span);
                 self.hosts[n].stalled_until = until;
@@ -58,11 +62,14 @@ impl Simulation {
                 let until = end(span);
                 self.links[from][to].part(until);
             }
-            Incident::Rebind(n) => {
-                let address = self.book.rebind(n);
-                self.fault(Fault::Rebind);
-                self.note(n, || format!("is at {address} now"));
-            }
+            Incident::Rebind(n) => self.rebind(n),
+            Incident::TakeOver(n) => match self.book.take_over(n) {
+                Some(address) => {
+                    self.fault(Fault::TakeOver);
+                    self.note(n, || format!("is at {address} now, where another one was"));
+                }
+                None => self.rebind(n),
+            },
             Incident::Deaf(n, span) => {
                 let until = end(span);
                 self.hosts[n].deaf_until = until;
@@ -70,6 +77,24 @@ impl Simulation {
                 self.note(n, || "takes no messages".to_owned());
                 self.at(until, Happening::Over(n));
             }
+        }
+    }
+
+    fn rebind(&mut self, n: usize) {
+        let address = self.book.rebind(n);
+        self.fault(Fault::Rebind);
+        self.note(n, || format!("is at {address} now"));
+    }
+
+    /// An engine has given an output, and its host may die of it.
+    pub(super) fn output(&mut self, n: usize) {
+        match self.hosts[n].crash_after.take() {
+            Some((0 | 1, death)) => {
+                self.fault(Fault::CrashAmid);
+                self.incident(death);
+            }
+            Some((more, death)) => self.hosts[n].crash_after = Some((more - 1, death)),
+            None => {}
         }
     }
 
@@ -82,6 +107,7 @@ impl Simulation {
         for n in 0..self.hosts.len() {
             let host = &mut self.hosts[n];
             (host.stalled_until, host.blocked_until, host.deaf_until) = (0, 0, 0);
+            host.crash_after = None;
             self.note(n, || "nothing goes wrong any more".to_owned());
             self.start(n)?;
             self.resume(n)?;

@@ -70,7 +70,6 @@ mod words;
 
 pub use host::secrets as host_secrets;
 pub use law::{Rule, Violation};
-pub use net::first_address;
 pub use plan::{Fault, Plan, Profile};
 pub use report::Report;
 pub use scene::{

@@ -1,10 +1,10 @@
 //! The network: what becomes of a datagram between two hosts, and whose an address is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use raet_core::wire::{Frame, TransactionKind};
 
-use super::plan::{Fault, LinkPlan, MS};
+use super::plan::{Fault, HostPlan, LinkPlan, MS};
 use super::scene::Rng;
 
 /// The path from one host to another.
@@ -130,21 +130,28 @@ impl Link {
 /// Whose an address is, and was.
 #[derive(Debug)]
 pub(super) struct Book {
-    owners: Vec<(SocketAddr, usize)>,
+    /// Who came to an address, one after another.
+    moves: Vec<(SocketAddr, usize)>,
 }
 
 impl Book {
     /// Each host at its first address.
-    pub(super) fn new(count: usize) -> Self {
+    pub(super) fn new(hosts: &[HostPlan]) -> Self {
+        let hosts = hosts.iter().enumerate();
         Self {
-            owners: (0..count).map(|n| (first_address(n), n)).collect(),
+            moves: hosts.map(|(n, h)| (home(n, h.six), n)).collect(),
         }
+    }
+
+    /// Where a host is at first.
+    pub(super) fn first(&self, host: usize) -> SocketAddr {
+        self.moves[host].0
     }
 
     /// Where a host is now.
     pub(super) fn address(&self, host: usize) -> SocketAddr {
-        let mine = self.owners.iter().rev().find(|(_, n)| *n == host);
-        mine.map_or_else(|| first_address(host), |(address, _)| *address)
+        let mine = self.moves.iter().rev().find(|(_, n)| *n == host);
+        mine.map_or_else(|| self.first(host), |(address, _)| *address)
     }
 
     /// The host that is at this address now.
@@ -152,30 +159,56 @@ impl Book {
         self.owner(address).filter(|n| self.address(*n) == address)
     }
 
-    /// The host that is or was at this address.
+    /// The host that is at this address, or was there last.
     pub(super) fn owner(&self, address: SocketAddr) -> Option<usize> {
-        let entry = self.owners.iter().find(|(a, _)| *a == address);
-        entry.map(|(_, n)| *n)
+        self.owners(address).next()
+    }
+
+    /// The hosts that are or were at this address, the latest first.
+    pub(super) fn owners(&self, address: SocketAddr) -> impl Iterator<Item = usize> {
+        let moves = self.moves.iter().rev();
+        moves.filter(move |(a, _)| *a == address).map(|(_, n)| *n)
     }
 
     /// Every address that a host is or was at.
     pub(super) fn all(&self) -> impl Iterator<Item = (SocketAddr, usize)> {
-        self.owners.iter().copied()
+        self.moves.iter().copied()
     }
 
     /// A host gets an address that nobody ever had.
     pub(super) fn rebind(&mut self, host: usize) -> SocketAddr {
-        let moves = self.owners.len() as u8;
-        let address = SocketAddr::from((
-            [10, 0, host as u8, 100 + moves % 100],
-            7530 + u16::from(moves),
-        ));
-        self.owners.push((address, host));
+        let moves = self.moves.len() as u16;
+        let mut address = home(host, self.first(host).is_ipv6());
+        address.set_port(7530 + moves);
+        self.moves.push((address, host));
         address
+    }
+
+    /// A host gets the address that another one left last, if one did.
+    pub(super) fn take_over(&mut self, host: usize) -> Option<SocketAddr> {
+        let six = self.first(host).is_ipv6();
+        let left = self.moves.iter().rev().find(|(address, n)| {
+            *n != host && address.is_ipv6() == six && self.at(*address).is_none()
+        });
+        let address = left?.0;
+        self.moves.push((address, host));
+        Some(address)
     }
 }
 
-/// Where a host is at first.
-pub fn first_address(host: usize) -> SocketAddr {
-    SocketAddr::from(([10, 0, host as u8, 1], 7530))
+/// The first address of a host.
+fn home(host: usize, six: bool) -> SocketAddr {
+    if six {
+        SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, host as u16 + 1], 7530))
+    } else {
+        SocketAddr::from(([10, 0, host as u8, 1], 7530))
+    }
+}
+
+/// An address as an IPv6 socket shows it.
+pub(super) fn in_six(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::from((ip.to_ipv6_mapped(), address.port())),
+        IpAddr::V6(_) => address,
+    }
 }

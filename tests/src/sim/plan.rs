@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use raet_core::config::{Pace, Presence, Timers, Trust};
 use raet_core::limits::Limits;
+use raet_core::wire::handshake::Initiate;
 use raet_core::wire::{BodyKind, HeadKind};
 
 use super::engine::Kind;
@@ -62,6 +63,8 @@ faults! {
     Partition => "partition",
     /// A host is known by another address from now on.
     Rebind => "rebind",
+    /// A host is known by an address that was another's.
+    TakeOver => "taken address",
     /// A host does nothing for a while; its socket holds what comes, up to its room.
     Stall => "stall",
     /// A socket's room is used up.
@@ -70,6 +73,8 @@ faults! {
     Block => "block",
     /// A host dies and comes back with what had been stored.
     Crash => "crash",
+    /// It dies while its driver carries out what its engine asks for: some of that is done, some is not.
+    CrashAmid => "crash amid outputs",
     /// A record was on its way to the keep when its host died.
     LostRecord => "lost record",
     /// A host dies and comes back without its keep.
@@ -93,6 +98,10 @@ pub struct HostPlan {
     pub kind: Kind,
     /// How much.
     pub limits: Limits,
+    /// Its address is an IPv6 one.
+    pub six: bool,
+    /// Its socket is an IPv6 one, and shows IPv4 addresses in IPv6 clothes (H11).
+    pub dual: bool,
     /// Strangers may join it.
     pub main: bool,
     /// Whose keys it takes.
@@ -164,14 +173,18 @@ impl Profile {
 pub enum Incident {
     /// A host dies, and comes back after so long, with or without its keep.
     Crash(usize, u64, bool),
+    /// The same, after so many outputs of its engine.
+    CrashAfter(u32, usize, u64, bool),
     /// A host does nothing for so long.
     Stall(usize, u64),
     /// A host's socket sends nothing for so long.
     Block(usize, u64),
     /// Nothing passes from one host to another for so long.
     Partition(usize, usize, u64),
-    /// A host gets another address.
+    /// A host gets an address that nobody had.
     Rebind(usize),
+    /// A host gets an address that another one left; one that nobody had if there is none.
+    TakeOver(usize),
     /// An application takes nothing for so long.
     Deaf(usize, u64),
 }
@@ -181,6 +194,8 @@ pub enum Incident {
 pub struct Menace {
     /// Somebody off the path, and the mean time between two of its deeds.
     pub off_path: Option<u64>,
+    /// Somebody off the path who sends more than is looked at.
+    pub flood: bool,
     /// Somebody on every path, likewise.
     pub on_path: Option<u64>,
     /// How many peers join and keep to no rule.
@@ -201,6 +216,7 @@ impl Menace {
         let (off_path, on_path) = (pace(1), pace(2));
         Self {
             off_path,
+            flood: off_path.is_some() && rng.percent(40),
             on_path,
             insiders: if which & 4 != 0 {
                 1 + rng.below(3) as u32
@@ -254,43 +270,76 @@ struct Strength {
     back: bool,
     small: bool,
     slow_store: bool,
+    /// Longest latency that a path begins with.
+    latency: u64,
 }
+
+/// A packet of a handshake is no longer: the longest head, an initiate, the foot.
+const HANDSHAKE: usize = 255 + Initiate::LEN + 64;
+/// The longest packet.
+const PACKET: usize = 1024;
+/// The longest message of a world of long ones.
+const LONG: usize = 1 << 20;
 
 impl Strength {
     fn draw(rng: &mut Rng, rough: bool) -> Self {
-        let mut some = |most: u64| match rng.below(2) {
-            1 if rough => 1 + rng.bits() % most,
-            _ => 0,
+        /// How often of a hundred worlds a fault is there.
+        const OFTEN: u64 = 50;
+        const RARELY: u64 = 25;
+        let mut some = |percent: u64, most: u64| {
+            let there = rough && rng.percent(percent);
+            if there { 1 + rng.bits() % most } else { 0 }
         };
         let link = LinkPlan {
             latency: 0,
-            jitter: some(100 * MS),
-            loss: some(300),
-            burst: some(30),
-            duplicate: some(200),
-            reorder: some(200),
-            corrupt: some(100),
-            truncate: some(50),
-            mtu: match some(5) {
-                5 => 900,
-                _ => 1500,
+            jitter: some(OFTEN, 100 * MS),
+            loss: some(OFTEN, 300),
+            burst: some(OFTEN, 30),
+            duplicate: some(OFTEN, 200),
+            reorder: some(OFTEN, 200),
+            corrupt: some(OFTEN, 100),
+            truncate: some(OFTEN, 50),
+            // Two estates can meet, but what is long waits for better weather.
+            mtu: match some(RARELY, (PACKET - HANDSHAKE) as u64) as usize {
+                0 => usize::MAX,
+                less => PACKET - less,
             },
         };
-        let mut count = |most| usize::try_from(some(most)).unwrap_or(0);
+        let mut count = |percent, most| some(percent, most) as usize;
         Self {
             link,
-            crash: count(6),
-            lost_keep: count(8) > 4,
-            stall: count(6),
-            block: count(6),
-            partition: count(8),
-            rebind: count(4),
-            deaf: count(6),
-            clock: count(2) > 0,
-            back: count(2) > 0,
-            small: count(2) > 0,
-            slow_store: count(2) > 0,
+            crash: count(OFTEN, 6),
+            lost_keep: count(RARELY, 1) > 0,
+            stall: count(OFTEN, 6),
+            block: count(OFTEN, 6),
+            partition: count(OFTEN, 8),
+            rebind: count(OFTEN, 4),
+            deaf: count(OFTEN, 6),
+            clock: count(OFTEN, 1) > 0,
+            back: count(OFTEN, 1) > 0,
+            small: count(OFTEN, 1) > 0,
+            slow_store: count(OFTEN, 1) > 0,
+            latency: 50 * MS,
         }
+    }
+
+    /// Weather in which messages of a thousand packets arrive.
+    fn mild(mut self) -> Self {
+        let link = &mut self.link;
+        for part in [
+            &mut link.jitter,
+            &mut link.loss,
+            &mut link.burst,
+            &mut link.duplicate,
+            &mut link.reorder,
+            &mut link.corrupt,
+            &mut link.truncate,
+        ] {
+            *part /= 20;
+        }
+        link.mtu = usize::MAX;
+        self.latency = 2 * MS;
+        self
     }
 }
 
@@ -307,7 +356,11 @@ impl Plan {
             Profile::Hostile => Menace::draw(&mut rng, rough),
             Profile::Calm | Profile::Swarm => Menace::default(),
         };
-        let strength = Strength::draw(&mut rng, rough);
+        let mut strength = Strength::draw(&mut rng, rough);
+        let long = seed % 32 == 7;
+        if long {
+            strength = strength.mild();
+        }
         let count = 2 + rng.below(3).min(rng.below(4));
         let storm = S * (5 + rng.bits() % 30);
         // What cannot be found again on an immutable road is not asked of one.
@@ -317,6 +370,9 @@ impl Plan {
         let mut hosts: Vec<HostPlan> = (0..count)
             .map(|n| host(&mut rng, n, count, &strength, &timers))
             .collect();
+        if long {
+            hosts.iter_mut().for_each(HostPlan::lengthen);
+        }
         let shortest = hosts.iter().map(|h| h.limits.message).min().unwrap_or(0);
         let known: Vec<_> = hosts.iter().map(|h| (h.main, h.role)).collect();
         for host in &mut hosts {
@@ -328,7 +384,7 @@ impl Plan {
             host.connects.dedup();
         }
         let links = (0..count)
-            .map(|_| (0..count).map(|_| link(&mut rng, &strength.link)).collect())
+            .map(|_| (0..count).map(|_| link(&mut rng, &strength)).collect())
             .collect();
         let incidents = incidents(&mut rng, &strength, &hosts, storm);
         let retry = timers.retry.redo_max.as_micros() as u64;
@@ -369,6 +425,25 @@ impl Plan {
         self
     }
 
+    /// The same without what depends on when, how often and in which order engines are polled: clocks that
+    /// are read out of order, and deaths after so many outputs.
+    #[must_use]
+    pub fn steady(mut self) -> Self {
+        self.back = false;
+        for (_, incident) in &mut self.incidents {
+            if let Incident::CrashAfter(_, n, down, keepless) = *incident {
+                *incident = Incident::Crash(n, down, keepless);
+            }
+        }
+        self
+    }
+
+    /// The estates that take strangers.
+    pub(super) fn mains(&self) -> Vec<usize> {
+        let hosts = 0..self.hosts.len();
+        hosts.filter(|n| self.hosts[*n].main).collect()
+    }
+
     /// The estates that nobody connects to: only these can change their address, for they alone
     /// know whom to tell.
     pub fn callers(hosts: &[HostPlan]) -> Vec<usize> {
@@ -404,6 +479,7 @@ fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: &Tim
         _ => Kind::Heap,
     };
     let main = n == 0 || rng.percent(20);
+    let six = rng.percent(25);
     let mut connects = if n > 0 { vec![0] } else { Vec::new() };
     // Every main but the first one may call others, too: both begin at once.
     if n > 1 && rng.percent(30) {
@@ -417,6 +493,8 @@ fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: &Tim
         role: if n > 1 && rng.percent(10) { n - 1 } else { n },
         kind,
         limits: limits(rng, kind, count, strength.small),
+        six,
+        dual: six || rng.percent(15),
         main,
         trust: [Trust::Never, Trust::Once, Trust::Once, Trust::Always][rng.below(4)],
         head: [HeadKind::Native, HeadKind::Native, HeadKind::Json][rng.below(3)],
@@ -473,7 +551,24 @@ fn limits(rng: &mut Rng, kind: Kind, count: usize, small: bool) -> Limits {
     }
 }
 
-fn link(rng: &mut Rng, most: &LinkPlan) -> LinkPlan {
+impl HostPlan {
+    /// It takes long messages, two at a time, and has all the room for them that it may need.
+    fn lengthen(&mut self) {
+        let room = Limits::budget(LONG);
+        self.kind = Kind::Heap;
+        self.window = 64;
+        self.limits = Limits {
+            message: LONG,
+            outbox_bytes: 2 * room,
+            inbox_bytes: 2 * room,
+            remote_inbox_bytes: room,
+            ..self.limits
+        };
+    }
+}
+
+fn link(rng: &mut Rng, strength: &Strength) -> LinkPlan {
+    let most = &strength.link;
     // Half of the links have all of it, the others a part.
     let part = if rng.percent(50) {
         100
@@ -481,7 +576,7 @@ fn link(rng: &mut Rng, most: &LinkPlan) -> LinkPlan {
         rng.bits() % 100
     };
     LinkPlan {
-        latency: 50 + rng.bits() % (50 * MS),
+        latency: 50 + rng.bits() % strength.latency,
         jitter: most.jitter * part / 100,
         loss: most.loss * part / 100,
         burst: most.burst * part / 100,
@@ -489,7 +584,11 @@ fn link(rng: &mut Rng, most: &LinkPlan) -> LinkPlan {
         reorder: most.reorder * part / 100,
         corrupt: most.corrupt * part / 100,
         truncate: most.truncate * part / 100,
-        mtu: most.mtu,
+        mtu: if rng.percent(50) {
+            most.mtu
+        } else {
+            usize::MAX
+        },
     }
 }
 
@@ -506,7 +605,12 @@ fn incidents(
     for _ in 0..strength.crash {
         let (n, down) = (rng.below(count), span(rng, 3 * S));
         let keepless = strength.lost_keep && rng.percent(30);
-        put(rng, Incident::Crash(n, down, keepless));
+        let crash = if rng.percent(50) {
+            Incident::CrashAfter(1 + rng.below(8) as u32, n, down, keepless)
+        } else {
+            Incident::Crash(n, down, keepless)
+        };
+        put(rng, crash);
     }
     for _ in 0..strength.stall {
         let incident = Incident::Stall(rng.below(count), span(rng, 4 * S));
@@ -523,7 +627,12 @@ fn incidents(
     }
     let callers = Plan::callers(hosts);
     for _ in 0..strength.rebind.min(callers.len() * 4) {
-        let incident = Incident::Rebind(callers[rng.below(callers.len())]);
+        let n = callers[rng.below(callers.len())];
+        let incident = if rng.percent(50) {
+            Incident::TakeOver(n)
+        } else {
+            Incident::Rebind(n)
+        };
         put(rng, incident);
     }
     for _ in 0..strength.deaf {

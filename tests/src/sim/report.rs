@@ -25,6 +25,8 @@ pub struct Report {
     pub verdicts: BTreeMap<&'static str, u64>,
     /// What became of an attacker's datagrams.
     pub attacks: BTreeMap<&'static str, u64>,
+    /// How often what is full was met, by what it is.
+    pub full: BTreeMap<&'static str, u64>,
     /// Sessions that were made.
     pub sessions: u64,
     /// Most curve operations that a datagram cost.
@@ -52,6 +54,7 @@ impl Report {
         add(&mut self.faults, &other.faults);
         add(&mut self.verdicts, &other.verdicts);
         add(&mut self.attacks, &other.attacks);
+        add(&mut self.full, &other.full);
         self.digest ^= other.digest;
     }
 }

@@ -30,11 +30,7 @@ pub fn seed(seed: u64, profile: Profile, meter: Option<Meter>) -> Result<Report,
 ///
 /// The first rule that is broken.
 pub fn steady(seed: u64, profile: Profile) -> Result<(), Box<Violation>> {
-    let plan = || Plan {
-        // How often a clock is read must not matter, as it does for one that goes back.
-        back: false,
-        ..Plan::draw(seed, profile)
-    };
+    let plan = || Plan::draw(seed, profile).steady();
     let restless = Options {
         restless: Some(seed),
         ..Options::default()

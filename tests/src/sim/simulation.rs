@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use raet_core::keep::Record;
+use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
 use raet_core::wire::{Head, TransactionKind};
 
@@ -16,7 +17,7 @@ use super::law::{Law, Laws, Rule, Violation};
 use super::report::Report;
 
 use super::ledger::Ledger;
-use super::net::{Book, Link};
+use super::net::{Book, Link, in_six};
 use super::plan::{Fault, Incident, Plan, S};
 use super::scene::Rng;
 use super::tape::{Said, Tape, What, head};
@@ -92,7 +93,6 @@ const CURVES_IN_ALL: u64 = 5;
 impl Simulation {
     /// A world as planned; nothing has happened yet.
     pub fn new(plan: Plan, options: Options) -> Self {
-        let count = plan.hosts.len();
         let mut rng = Rng::new(plan.seed);
         let hosts = plan.hosts.iter();
         let hosts = hosts.map(|h| Host::new(h.clone(), rng.bits())).collect();
@@ -105,7 +105,7 @@ impl Simulation {
             now: 0,
             hosts,
             links,
-            book: Book::new(count),
+            book: Book::new(&plan.hosts),
             ledger: Ledger::new(plan.menace.on_path.is_some()),
             laws: Laws::default(),
             seals: Seals::default(),
@@ -134,6 +134,9 @@ impl Simulation {
     pub fn report(&self) -> Report {
         let mut report = self.report.clone();
         report.simulated = self.now;
+        let engines = self.hosts.iter().filter_map(|host| host.engine.as_ref());
+        let left_out = engines.map(|engine| engine.get().stats().replies_left_out);
+        report.full.insert("a reply was left out", left_out.sum());
         report.sent = self.ledger.sent.len() as u64;
         report.received = self.ledger.received;
         report.outcomes = self.ledger.outcomes.clone();
@@ -197,6 +200,11 @@ impl Simulation {
     pub(super) fn note(&mut self, host: usize, text: impl FnOnce() -> String) {
         self.tape
             .line(self.now, || What::Note { host, text: text() });
+    }
+
+    /// Something was full.
+    pub(super) fn full(&mut self, what: &'static str) {
+        *self.report.full.entry(what).or_default() += 1;
     }
 
     pub(super) fn fault(&mut self, fault: Fault) {
@@ -290,6 +298,7 @@ impl Simulation {
     ) -> Law {
         let now = self.now;
         let packet = self.tape.packet(left, source, &bytes);
+        let kind = super::tape::head(&bytes).map(|head| head.transaction);
         let len = bytes.len();
         let receiver = &mut self.hosts[n];
         let time = receiver.time(now, self.plan.back);
@@ -311,8 +320,17 @@ impl Simulation {
         );
         let count = |counts: &Counts| (counts.curve(), counts.verified());
         let before = count(&receiver.counts);
-        let verdict = engine.call(|e| e.handle_datagram(time, from, &mut bytes));
+        let joins = kind == Some(TransactionKind::Join);
+        let known = joins.then(|| engine.get().remotes());
+        let shown = if receiver.plan.dual {
+            in_six(from)
+        } else {
+            from
+        };
+        let verdict = engine.call(|e| e.handle_datagram(time, shown, &mut bytes));
         let after = count(&receiver.counts);
+        let gone = |of: &RemoteInfo| engine.get().remote(of.id).is_none();
+        let evicted = known.is_some_and(|known| known.iter().any(gone));
         let (curves, verified) = (after.0 - before.0, after.1 - before.1);
         let right = self.guard.judge(watch, verdict, engine.get());
         if !trusted && engine.get().proven_at(from) {
@@ -322,7 +340,7 @@ impl Simulation {
         self.report.curves = self.report.curves.max(curves);
         let word = match verdict {
             Verdict::Taken => "taken",
-            Verdict::Repeated => "repeated",
+            Verdict::Repeated => "answered again",
             Verdict::Dropped(reason) => Reason::as_str(reason),
         };
         let of = if source.host().is_some() {
@@ -331,6 +349,16 @@ impl Simulation {
             &mut self.report.attacks
         };
         *of.entry(word).or_default() += 1;
+        if evicted {
+            self.full("a remote made room");
+        }
+        if verdict == Verdict::Dropped(Reason::Full) {
+            self.full(match kind {
+                Some(TransactionKind::Join) => "no room for a remote or role",
+                Some(TransactionKind::Allow) => "no handshake left",
+                _ => "inbox",
+            });
+        }
         self.tape.line(now, || What::Arrived {
             left,
             from: source.into(),
@@ -397,7 +425,13 @@ impl Simulation {
         } else if !trusted {
             self.laws.told(n, to, bytes.len())?;
         }
-        self.guard.sent(from, whose, bytes);
+        // Its peer may still look for it where it was, and cannot tell who makes it seem to be there; nor
+        // who brings it what still goes to where it was itself.
+        for (address, _) in self.book.all().filter(|(_, whose)| *whose == n) {
+            for whom in self.book.owners(to) {
+                self.guard.sent(address, whom, bytes);
+            }
+        }
         let mut pass = Pass::On;
         self.attack(|attacker, attack| pass = attacker.sees(attack, from, to, bytes));
         let mut fate = match (target, pass) {

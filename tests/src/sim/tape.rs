@@ -140,10 +140,6 @@ impl Tape {
         }
     }
 
-    pub(super) fn is_on(&self) -> bool {
-        self.on
-    }
-
     pub(super) fn line(&mut self, at: u64, what: impl FnOnce() -> What) {
         if self.on {
             let what = what();
@@ -156,6 +152,11 @@ impl Tape {
         if self.on {
             self.damaged.insert((left, from, bytes.to_vec()), head);
         }
+    }
+
+    /// Whether it is written down for people.
+    pub(super) fn is_on(&self) -> bool {
+        self.on
     }
 
     /// What this datagram is, that arrives.

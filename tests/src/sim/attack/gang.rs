@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use raet_core::crypto::{Crypto, NaclSuite};
 
+use super::flood::Flood;
 use super::insider::Insider;
 use super::off_path::OffPath;
 use super::on_path::OnPath;
@@ -42,6 +43,7 @@ impl Gang {
     ) -> Option<Self> {
         let Menace {
             off_path,
+            flood,
             on_path,
             insiders,
             ..
@@ -58,12 +60,19 @@ impl Gang {
             let attacker = OffPath::new(suite(rng), plan, pace);
             add(Power::OffPath, Box::new(attacker));
         }
+        if flood {
+            let attacker = Flood::new(suite(rng), rng, plan);
+            add(Power::OffPath, Box::new(attacker));
+        }
         if let Some(pace) = on_path {
             add(Power::OnPath, Box::new(OnPath::new(rng, pace)));
         }
         for number in 0..insiders {
-            let attacker = Insider::new(suite(rng), rng, plan, number);
-            add(Power::Insider(number), Box::new(attacker));
+            // One name and one address, at every estate that takes strangers.
+            for host in plan.mains() {
+                let attacker = Insider::new(suite(rng), rng, plan, number, host);
+                add(Power::Insider(number), Box::new(attacker));
+            }
         }
         (!members.is_empty()).then_some(Self { members })
     }

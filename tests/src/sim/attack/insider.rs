@@ -4,18 +4,21 @@ use std::net::SocketAddr;
 
 use raet_core::crypto::Crypto;
 use raet_core::wire::{
-    BodyKind, CoatKind, Flags, Frame, Head, Misseds, PacketKind, TransactionKind,
+    BodyKind, CoatKind, Flags, Frame, Head, JoinBody, Misseds, PacketKind, TransactionKind,
 };
 
 use super::{Attack, Attacker, Pass};
+use crate::forge::{join_head, unsigned};
 use crate::puppet::Puppet;
-use crate::sim::Rng;
 use crate::sim::plan::{MS, Plan, S};
+use crate::sim::{Rng, name};
 
 /// Somebody whom a main estate took in.
 pub(super) struct Insider<C: Crypto> {
     suite: C,
     puppet: Puppet<C>,
+    /// Its name, and its role's.
+    name: String,
     /// Which host it joined.
     host: usize,
     pace: u64,
@@ -26,7 +29,23 @@ pub(super) struct Insider<C: Crypto> {
     endless: Option<(u32, u32, u32)>,
     /// What it last had to answer.
     asked: Vec<Head>,
+    /// Names and roles that others bear.
+    known: Vec<(&'static str, &'static str)>,
+    /// Of packets of others to its host, with their senders: what it may know of their ids.
+    others: Vec<(SocketAddr, Head)>,
     seals: u64,
+}
+
+/// Heads that it knows of, of each kind.
+const REMEMBERED: usize = 16;
+
+/// Keeps one more; if there are many, in the place of any of them.
+fn remember<T>(all: &mut Vec<T>, one: T, rng: &mut Rng) {
+    if all.len() < REMEMBERED {
+        all.push(one);
+    } else {
+        all[rng.below(REMEMBERED)] = one;
+    }
 }
 
 /// Where the insider of this number is.
@@ -35,14 +54,15 @@ fn address(number: u32) -> SocketAddr {
 }
 
 impl<C: Crypto> Insider<C> {
-    pub(super) fn new(suite: C, rng: &mut Rng, plan: &Plan, number: u32) -> Self {
-        let mains: Vec<_> = (0..plan.hosts.len())
-            .filter(|n| plan.hosts[*n].main)
-            .collect();
+    pub(super) fn new(suite: C, rng: &mut Rng, plan: &Plan, number: u32, host: usize) -> Self {
+        let hosts = plan.hosts.iter();
         Self {
             puppet: Puppet::new(&suite, number, address(number)),
+            name: Puppet::<C>::name_of(number),
             suite,
-            host: mains[rng.below(mains.len())],
+            host,
+            known: hosts.map(|h| (h.name, plan.hosts[h.role].name)).collect(),
+            others: Vec::new(),
             pace: MS * (5 + rng.bits() % 200),
             honest: [0, 30, 90][rng.below(3)],
             joined_at: None,
@@ -79,6 +99,54 @@ impl<C: Crypto> Insider<C> {
             head.flags = Flags::WAIT;
         }
         head
+    }
+
+    /// In the session of somebody else, whose ids it may have found out, but with its own keys.
+    fn as_another(&mut self, rng: &mut Rng) -> Option<(SocketAddr, Vec<u8>)> {
+        if self.others.is_empty() {
+            return None;
+        }
+        let (from, theirs) = self.others[rng.below(self.others.len())];
+        let mut head = self.message_head(rng);
+        if rng.percent(30) {
+            (head.packet, head.transaction) = (theirs.packet, theirs.transaction);
+            head.flags = theirs.flags;
+        }
+        (head.source, head.destination) = (theirs.source, theirs.destination);
+        head.session = theirs.session.wrapping_add(rng.below(3) as u32);
+        head.transaction_id = theirs.transaction_id.wrapping_add(rng.below(4) as u32);
+        let from = [from, self.puppet.address][rng.below(2)];
+        let coat = self.coat(rng, 20);
+        Some((from, self.puppet.signed(&self.suite, &head, &coat)))
+    }
+
+    /// A join with its own keys under another's name, another's role, or both; with its end, whatever is
+    /// answered. It does not go on to an allow: who is first to prove itself under a free name keeps it,
+    /// whoever else might want to be called so (road-transactions: Acceptance).
+    fn join_as_another(&mut self, rng: &mut Rng) -> [Vec<u8>; 2] {
+        let (other, role) = self.known[rng.below(self.known.len())];
+        let (called, role) = match rng.below(3) {
+            0 => (other, &*self.name),
+            1 => (&*self.name, role),
+            _ => (other, role),
+        };
+        let keys = self.puppet.keys();
+        let body = JoinBody {
+            name: name(called),
+            mode: 0,
+            kind: 0,
+            uid: None,
+            verify: keys.verify,
+            public: keys.public,
+            role: name(role),
+        };
+        let mut out = [0; 900];
+        let len = body.emit(BodyKind::Json, &mut out).unwrap_or(0);
+        let mut head = join_head(PacketKind::Request, self.puppet.near, rng.bits() as u32);
+        head.destination = [0, self.puppet.far][rng.below(2)];
+        let request = unsigned(&head, &out[..len]);
+        head.packet = PacketKind::Ack;
+        [request, unsigned(&head, &[])]
     }
 
     /// One thing that no honest peer does, or does so often.
@@ -205,12 +273,26 @@ impl<C: Crypto> Insider<C> {
 }
 
 impl<C: Crypto> Attacker for Insider<C> {
-    fn sees(&mut self, _: &mut Attack<'_>, _: SocketAddr, _: SocketAddr, _: &[u8]) -> Pass {
+    /// It does not see this; it is where its lucky guesses come from.
+    fn sees(
+        &mut self,
+        attack: &mut Attack<'_>,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> Pass {
+        if to == attack.addresses[self.host]
+            && let Ok(frame) = Frame::parse(bytes)
+            && frame.head.transaction != TransactionKind::Join
+        {
+            remember(&mut self.others, (from, frame.head), attack.rng);
+        }
         Pass::On
     }
 
     fn gets(&mut self, attack: &mut Attack<'_>, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        if to != self.puppet.address || attack.over {
+        let mine = to == self.puppet.address && from == attack.addresses[self.host];
+        if !mine || attack.over {
             return;
         }
         let mut bytes = bytes.to_vec();
@@ -224,11 +306,7 @@ impl<C: Crypto> Attacker for Insider<C> {
                 TransactionKind::Message | TransactionKind::Alive
             );
         if asks {
-            if self.asked.len() < 16 {
-                self.asked.push(head);
-            } else {
-                self.asked[attack.rng.below(16)] = head;
-            }
+            remember(&mut self.asked, head, attack.rng);
             if !attack.rng.percent(self.honest) {
                 return;
             }
@@ -266,6 +344,16 @@ impl<C: Crypto> Attacker for Insider<C> {
                 let after = 1 + attack.rng.bits() % (5 * MS);
                 attack.inject(after, from, to, bytes);
             }
+        }
+        if attack.rng.percent(10)
+            && let Some((from, bytes)) = self.as_another(attack.rng)
+        {
+            attack.inject(1, from, to, bytes);
+        }
+        if attack.rng.percent(3) {
+            let [request, ack] = self.join_as_another(attack.rng);
+            attack.inject(1, from, to, request);
+            attack.inject(100 * MS, from, to, ack);
         }
         // Its host has forgotten it, or it wants to begin anew.
         if attack.rng.percent(1) {

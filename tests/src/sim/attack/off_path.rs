@@ -222,10 +222,15 @@ impl<C: Crypto> OffPath<C> {
         }
         let victim = &self.known[rng.below(self.known.len())];
         let stranger = format!("nobody-{}", rng.below(40));
-        let (called, role, keys) = match rng.below(4) {
-            0 => (victim.name.clone(), victim.role.clone(), self.own),
-            1 => (stranger, victim.role.clone(), victim.keys),
-            2 => (stranger.clone(), stranger, self.own),
+        let weak = PublicKeys {
+            verify: [0; 32],
+            public: [0; 32],
+        };
+        let (called, role, keys) = match rng.below(20) {
+            0..5 => (victim.name.clone(), victim.role.clone(), self.own),
+            5..10 => (stranger, victim.role.clone(), victim.keys),
+            10..14 => (stranger.clone(), stranger, self.own),
+            14 => (stranger.clone(), stranger, weak),
             _ => (victim.name.clone(), victim.role.clone(), victim.keys),
         };
         let response = head.packet == PacketKind::Response;
