@@ -209,7 +209,7 @@ impl Simulation {
     }
 
     /// Host `n` has one more output.
-    fn output(&mut self, n: usize) -> Law {
+    fn count_output(&mut self, n: usize) -> Law {
         let host = &mut self.hosts[n];
         host.outputs += 1;
         if host.outputs > most_outputs(&host.plan.limits) {
@@ -257,7 +257,7 @@ impl Simulation {
                 text: format!("keeps, at {:.6}: {record:?}", seconds(at)),
             });
             self.at(at, Happening::Stored(n, life, Box::new(record)));
-            self.output(n)?;
+            self.count_output(n)?;
         }
     }
 
@@ -277,7 +277,7 @@ impl Simulation {
                 text: text(),
             });
             self.told(n, &event)?;
-            self.output(n)?;
+            self.count_output(n)?;
         }
     }
 
@@ -350,7 +350,7 @@ impl Simulation {
             };
             any = true;
             let life = host.life;
-            self.output(n)?;
+            self.count_output(n)?;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
             if from.is_none() && self.is_attacker(n, &taken) || to_attacker(&taken.body) {
                 continue;
@@ -377,7 +377,7 @@ impl Simulation {
             let Some(made) = made else { break };
             any = true;
             self.transmit(n, made.to, buffer.get(..made.len).unwrap_or(&[]))?;
-            self.output(n)?;
+            self.count_output(n)?;
         }
         Ok(any)
     }
