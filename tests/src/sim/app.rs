@@ -10,7 +10,7 @@ use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
-use super::engine::Taken;
+use super::engine::{Engine, Metered, Taken};
 use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Sent};
@@ -363,7 +363,7 @@ impl Simulation {
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         self.make_room(n);
-        if just_now {
+        if just_now || self.has_given_up(n) {
             self.call_all(n);
         }
         let time = self.hosts[n].time(self.now, self.plan.back);
@@ -397,15 +397,23 @@ impl Simulation {
         }
     }
 
+    /// Whether somebody whom it wants to reach is neither known to it nor called any more: it gave that remote up
+    /// for another one, which turned out to be a stranger's claim.
+    fn has_given_up(&self, n: usize) -> bool {
+        let engine = self.hosts[n].engine.as_ref().map(Metered::get);
+        let gone = |engine: &dyn Engine, to: usize| {
+            let at = self.book.first(to);
+            engine.find(self.name(to)).is_none() && engine.remotes().iter().all(|r| r.address != at)
+        };
+        let mut wanted = self.plan.hosts[n].connects.iter();
+        engine.is_some_and(|engine| wanted.any(|to| gone(engine, *to)))
+    }
+
     /// Who was let in has a place for good: what was proven is never evicted (H4), nor is what a person
     /// decided. So where strangers have filled a table it is the person who makes room.
     fn make_room(&mut self, n: usize) {
         let limits = self.hosts[n].plan.limits;
-        let Some(engine) = self.hosts[n]
-            .engine
-            .as_ref()
-            .map(super::engine::Metered::get)
-        else {
+        let Some(engine) = self.hosts[n].engine.as_ref().map(Metered::get) else {
             return;
         };
         let (remotes, mut roles) = (engine.remotes(), engine.roles());
