@@ -403,7 +403,8 @@ impl Simulation {
         let engine = self.hosts[n].engine.as_ref().map(Metered::get);
         let gone = |engine: &dyn Engine, to: usize| {
             let at = self.book.first(to);
-            engine.find(self.name(to)).is_none() && engine.remotes().iter().all(|r| r.address != at)
+            engine.find(self.name(to)).is_none()
+                && !(engine.remotes().iter()).any(|r| r.address == at && r.name.is_empty())
         };
         let mut wanted = self.plan.hosts[n].connects.iter();
         engine.is_some_and(|engine| wanted.any(|to| gone(engine, *to)))
