@@ -10,7 +10,7 @@ use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
-use super::engine::{Kind, Taken};
+use super::engine::{Engine, Kind, Metered, Taken};
 use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
@@ -442,7 +442,7 @@ impl Simulation {
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         self.make_room(n);
-        if just_now {
+        if just_now || self.has_given_up(n) {
             self.call_all(n);
         }
         let time = self.hosts[n].time(self.now, self.plan.back);
@@ -479,15 +479,24 @@ impl Simulation {
         }
     }
 
+    /// Whether somebody whom it wants to reach is neither known to it nor called any more: it gave that remote up
+    /// for another one, which turned out to be a stranger's claim.
+    fn has_given_up(&self, n: usize) -> bool {
+        let engine = self.hosts[n].engine.as_ref().map(Metered::get);
+        let gone = |engine: &dyn Engine, to: usize| {
+            let at = self.book.first(to);
+            engine.find(self.name(to)).is_none()
+                && !(engine.remotes().iter()).any(|r| r.address == at && r.name.is_empty())
+        };
+        let mut wanted = self.plan.hosts[n].connects.iter();
+        engine.is_some_and(|engine| wanted.any(|to| gone(engine, *to)))
+    }
+
     /// Who was let in has a place for good: what was proven is never evicted (H4), nor is what a person
     /// decided. So where strangers have filled a table it is the person who makes room.
     fn make_room(&mut self, n: usize) {
         let limits = self.hosts[n].plan.limits;
-        let Some(engine) = self.hosts[n]
-            .engine
-            .as_ref()
-            .map(super::engine::Metered::get)
-        else {
+        let Some(engine) = self.hosts[n].engine.as_ref().map(Metered::get) else {
             return;
         };
         let (remotes, mut roles) = (engine.remotes(), engine.roles());
@@ -501,7 +510,9 @@ impl Simulation {
             .collect();
         let full = remotes.len() >= limits.remotes || roles.len() >= limits.roles;
         let time = self.hosts[n].time(self.now, self.plan.back);
-        if let Some(engine) = &mut self.hosts[n].engine {
+        let host = &mut self.hosts[n];
+        if let Some(engine) = &mut host.engine {
+            host.asked.extend(&squatters);
             for squatter in squatters {
                 let _ = engine.call(|e| e.forget(time, squatter));
             }

@@ -265,9 +265,10 @@ impl Simulation {
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
             let before = receiver.counts.curve();
-            let trusted = receiver.trusted.contains(&from);
             self.hand_over(n, left, source, from, bytes)?;
             self.drive(n)?;
+            // Who is proven by it gets what waited for that, each message signed.
+            let trusted = self.hosts[n].trusted.contains(&from);
             let curves = self.hosts[n].counts.curve() - before;
             if curves > CURVES_IN_ALL && !trusted {
                 let what = format!("a datagram cost {curves} curve operations in all");
