@@ -64,10 +64,19 @@ fn bytes(number: u32, what: u8) -> [u8; 32] {
     bytes
 }
 
+fn secrets(number: u32) -> Secrets {
+    Secrets::new(&bytes(number, 0x51), &bytes(number, 0x52))
+}
+
 impl<C: Crypto> Puppet<C> {
+    /// The long-term keys of the puppet of this number.
+    pub fn keys_of(suite: &C, number: u32) -> PublicKeys {
+        secrets(number).public_keys(suite)
+    }
+
     /// The puppet of this number, at this address, a stranger still.
     pub fn new(suite: &C, number: u32, address: SocketAddr) -> Self {
-        let secrets = Secrets::new(&bytes(number, 0x51), &bytes(number, 0x52));
+        let secrets = secrets(number);
         Self {
             number,
             address,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use raet_core::config::Presence;
 use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::error::{ConnectError, JudgeError, SendError};
+use raet_core::event::JoinFailure;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
@@ -340,25 +341,39 @@ impl Simulation {
     pub(super) fn is_attacker(&self, n: usize, taken: &Taken) -> bool {
         let engine = self.hosts[n].engine.as_ref();
         let remote = engine.and_then(|e| e.get().remote(taken.remote));
-        remote.is_some_and(|r| Guard::is_attacker(&r.role))
+        remote.is_some_and(|r| {
+            Guard::is_attacker(&r.role) || r.keys.is_some_and(|keys| self.guard.is_insider(keys))
+        })
     }
 
-    /// Who answers where an application called is somebody that it knows by another remote: it gives up
-    /// the one without a name, and what it was to bring.
-    pub(super) fn known_by_another(&mut self, n: usize, remote: RemoteId) {
+    /// A join failed in a way that asking again does not mend, and its application gives the remote up, with
+    /// what it was to bring:
+    ///
+    /// - Who answers where it called may be somebody that it knows by another remote: it says so by its name,
+    ///   or refuses, for it knows this estate, too.
+    /// - On a road that is not mutable what was claimed at a first meeting stands once keys are proven, kind and
+    ///   main too. Where anyone could claim it, it may be wrong, and then a person has to say so.
+    pub(super) fn give_up(&mut self, n: usize, remote: RemoteId, why: JoinFailure) {
         let host = &mut self.hosts[n];
         let time = host.time(self.now, self.plan.back);
-        if let Some(engine) = &mut host.engine
-            && (engine.get().remote(remote)).is_some_and(|r| r.name.is_empty())
-        {
-            host.asked.insert(remote);
-            let _ = engine.call(|e| e.forget(time, remote));
-            let life = self.hosts[n].life;
-            let whom = self.tape.called(n, life, remote).to_owned();
-            self.note(n, || {
-                format!("forgets {whom}: it is known by another remote")
-            });
+        let Some(engine) = &mut host.engine else {
+            return;
+        };
+        let Some(info) = engine.get().remote(remote) else {
+            return;
+        };
+        let mut remotes = engine.get().remotes().into_iter();
+        let mut known = || remotes.any(|r| r.proven && r.address == info.address);
+        let by_another = info.name.is_empty() && (why == JoinFailure::NameTaken || known());
+        let wrong = why == JoinFailure::Changed && self.healed && self.plan.menace.is_there();
+        if !by_another && !wrong {
+            return;
         }
+        host.asked.insert(remote);
+        let _ = engine.call(|e| e.forget(time, remote));
+        let life = self.hosts[n].life;
+        let whom = self.tape.called(n, life, remote).to_owned();
+        self.note(n, || format!("gives {whom} up"));
     }
 
     /// Sends to a peer that keeps to no rule: what becomes of it is nobody's business.
@@ -504,7 +519,10 @@ impl Simulation {
         let named = |r: &&RemoteInfo| self.plan.hosts.iter().any(|host| *r.name == *host.name);
         let squatters: Vec<_> = remotes
             .iter()
-            .filter(|r| Guard::is_attacker(&r.role))
+            .filter(|r| {
+                let own = r.keys.is_some_and(|keys| self.guard.is_insider(keys));
+                own || Guard::is_attacker(&r.role)
+            })
             .filter(named)
             .map(|r| r.id)
             .collect();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use raet_core::RemoteId;
-use raet_core::event::{Event, JoinFailure, RemoteEvent};
+use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::Record;
 use raet_core::limits::{Limits, SMALLEST_SEGMENT};
 
@@ -320,8 +320,8 @@ impl Simulation {
                             self.ledger.forgot(n, whom);
                         }
                     }
-                    (RemoteEvent::JoinFailed(JoinFailure::NameTaken), _) => {
-                        self.known_by_another(n, *remote);
+                    (RemoteEvent::JoinFailed(why), _) => {
+                        self.give_up(n, *remote, *why);
                     }
                     _ => {}
                 }

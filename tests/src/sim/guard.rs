@@ -7,17 +7,19 @@ use std::net::SocketAddr;
 
 use raet_core::RemoteId;
 use raet_core::config::Trust;
-use raet_core::crypto::PublicKeys;
+use raet_core::crypto::{NaclSuite, PublicKeys};
 use raet_core::event::RemoteEvent;
 use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::stats::Verdict;
-use raet_core::wire::{Flags, Frame, PacketKind};
+use raet_core::wire::{Flags, Frame, PacketKind, TransactionKind};
 
 use super::attack::{Power, Source};
 use super::engine::Engine;
 use super::law::{Law, Rule};
 use super::plan::S;
+use crate::puppet::Puppet;
+use crate::suite::Weak;
 
 /// For how long a new session may still be settling.
 const SETTLING: u64 = 4 * S;
@@ -25,6 +27,9 @@ const SETTLING: u64 = 4 * S;
 /// What was sent and taken so far.
 #[derive(Default)]
 pub(super) struct Guard {
+    /// The world is one of the real suite.
+    real: bool,
+    insiders: BTreeMap<u32, PublicKeys>,
     /// Every datagram that a host has sent, with its address and whom it was for.
     sent: HashSet<u64>,
     /// What a life of a host has acted on.
@@ -33,16 +38,16 @@ pub(super) struct Guard {
     sessions: BTreeMap<(usize, usize), u64>,
     /// Whose keys a host has held as accepted, by the name of the role.
     accepted: HashSet<(usize, String, PublicKeys)>,
-    /// Sessions of a remote of a life of a host that began while nobody knew in which one the peer was, until
-    /// a message of it that opens has shown that.
-    unsettled: HashSet<(usize, u32, RemoteId, u32)>,
+    /// Sessions of a remote of a life of a host in which a message of the peer has opened: it has shown in
+    /// which session it is.
+    settled: HashSet<(usize, u32, RemoteId, u32)>,
 }
 
 /// What was held as proven before a datagram.
 pub(super) struct Watch {
     act: (usize, u32, u64),
     trust: Trust,
-    insider: Option<String>,
+    insider: Option<(String, PublicKeys)>,
     /// Whether the sender itself had a session.
     allowed: bool,
     /// It is a segment of a message, or gives one up.
@@ -62,10 +67,10 @@ pub(super) struct Watch {
 /// What an engine holds as proven: its remotes, and the keys of their roles.
 type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
 
-fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
+fn held(engine: &dyn Engine, trust: Trust, except: Option<PublicKeys>) -> Held {
     let mut remotes = engine.remotes();
-    // What bears its own keys is an insider's own, whatever it is called.
-    remotes.retain(|r| r.proven && except != Some(&*r.role));
+    // What bears an insider's keys is its own, whatever it is called.
+    remotes.retain(|r| r.proven && (except.is_none() || r.keys != except));
     for remote in &mut remotes {
         // Without a session these are what a join says, which anyone can, and where the next session
         // begins, which an attempt at one may raise.
@@ -77,7 +82,7 @@ fn held(engine: &dyn Engine, trust: Trust, except: Option<&str>) -> Held {
     let mut roles = engine.roles();
     // Who takes any keys takes back what a person said (road-transactions: Acceptance).
     let always = trust == Trust::Always;
-    roles.retain(|r| (r.proven || r.judged && !always) && except != Some(&*r.name));
+    roles.retain(|r| (r.proven || r.judged && !always) && except != Some(r.keys));
     for role in &mut roles {
         // A pending one is accepted by whoever joins with its keys, unless a person decides.
         if trust != Trust::Never && role.status == Status::Pending {
@@ -101,9 +106,34 @@ fn digest(what: impl Hash) -> u64 {
 }
 
 impl Guard {
+    /// Nothing was sent yet, in a world of the real suite or not.
+    pub(super) fn new(real: bool) -> Self {
+        Self {
+            real,
+            ..Self::default()
+        }
+    }
+
     /// A host sends this.
     pub(super) fn sent(&mut self, from: SocketAddr, to: usize, bytes: &[u8]) {
         self.sent.insert(digest((from, to, bytes)));
+    }
+
+    /// The keys of an insider.
+    fn keys_of(&mut self, number: u32) -> PublicKeys {
+        let real = self.real;
+        *self.insiders.entry(number).or_insert_with(|| {
+            if real {
+                Puppet::keys_of(&NaclSuite::new(&[0; 32]), number)
+            } else {
+                Puppet::keys_of(&Weak::new(&[0; 32]), number)
+            }
+        })
+    }
+
+    /// Some host sends this to somebody.
+    pub(super) fn said(&mut self, bytes: &[u8]) {
+        self.sent.insert(digest(bytes));
     }
 
     /// A datagram is about to be handed to an engine.
@@ -118,10 +148,20 @@ impl Guard {
     ) -> Watch {
         let (host, life) = act;
         let act = (host, life, digest((from, bytes)));
-        let genuine = self.sent.contains(&digest((from, host, bytes)));
+        // Who is on the path may carry an allow over an address of its own, and then all else, where it is
+        // already.
+        let carried = || {
+            let mut remotes = engine.remotes().into_iter();
+            Frame::parse(bytes).is_ok_and(|f| f.head.transaction == TransactionKind::Allow)
+                || remotes.any(|r| r.proven && r.address == from)
+        };
+        let genuine = self.sent.contains(&digest((from, host, bytes)))
+            || self.sent.contains(&digest(bytes)) && carried();
         let insider = match source {
-            Source::Attacker(power) => power.name(),
-            Source::Host(_) => None,
+            Source::Attacker(power @ Power::Insider(number)) => {
+                power.name().map(|name| (name, self.keys_of(number)))
+            }
+            Source::Attacker(_) | Source::Host(_) => None,
         };
         let why = match source {
             Source::Attacker(Power::OffPath) => Some("sent by who sees nothing"),
@@ -130,13 +170,7 @@ impl Guard {
             _ if self.taken.contains(&act) => Some("acted on before"),
             _ => None,
         };
-        let own = insider.as_deref().and_then(|name| engine.find(name));
-        for remote in engine.remotes() {
-            if remote.far_session == 0 {
-                let session = (host, life, remote.id, remote.session);
-                self.unsettled.insert(session);
-            }
-        }
+        let own = insider.as_ref().and_then(|(name, _)| engine.find(name));
         self.accepts(host, engine);
         let frame = Frame::parse(bytes).ok();
         let is = |what: fn(&Frame) -> bool| frame.as_ref().is_some_and(what);
@@ -160,7 +194,7 @@ impl Guard {
             allowed: own
                 .and_then(|id| engine.remote(id))
                 .is_some_and(|r| r.allowed),
-            held: why.map(|_| held(engine, trust, insider.as_deref())),
+            held: why.map(|_| held(engine, trust, insider.as_ref().map(|(_, keys)| *keys))),
             why: why.unwrap_or_default(),
             insider,
         }
@@ -183,26 +217,36 @@ impl Guard {
             for remote in engine.remotes() {
                 if watch.shows == Some((remote.address, remote.far_session)) {
                     let session = (host, life, remote.id, remote.session);
-                    self.unsettled.remove(&session);
+                    self.settled.insert(session);
                 }
             }
         }
-        let insider = watch.insider.as_deref();
-        if let Some(before) = watch.held {
-            let mut after = held(engine, watch.trust, insider);
+        let insider = watch.insider.as_ref();
+        if let Some(mut before) = watch.held {
+            // Who takes any keys lets an insider be anybody that it proves to be by its own.
+            if let Some((_, keys)) = insider.filter(|_| watch.trust == Trust::Always) {
+                let remotes = engine.remotes().into_iter();
+                let own: Vec<_> = remotes.filter(|r| r.keys == Some(*keys)).collect();
+                before.0.retain(|b| own.iter().all(|r| r.id != b.id));
+                before.1.retain(|b| own.iter().all(|r| r.role != b.name));
+            }
+            let mut after = held(engine, watch.trust, insider.map(|(_, keys)| *keys));
             for (old, new) in before.0.iter().zip(&mut after.0) {
                 // Which session a peer is in shows with the first message of it that opens, and it only
                 // goes on (H2; `Session::pinned`). Until then one recording may displace another, and an
                 // empty message or request for a sign of life, which have no coat to open, may be heard again
                 // (H8); and while a message is put together, what was recorded may be heard again. Who is not
                 // on the path has nothing recorded.
+                if !old.joined {
+                    new.joined = false; // what a join that is complete says is a claim still (H3)
+                }
                 if !watch.on_path {
-                    break;
+                    continue;
                 }
                 let (host, life, _) = watch.act;
                 let session = (host, life, old.id, old.session);
                 let onward = new.far_session.wrapping_sub(old.far_session) < 1 << 31;
-                let unsettled = self.unsettled.contains(&session) && onward;
+                let unsettled = !self.settled.contains(&session) && onward;
                 if old.far_session == 0 || unsettled && new.far_session != old.far_session {
                     new.far_session = old.far_session;
                     new.heard = old.heard;
@@ -216,7 +260,7 @@ impl Guard {
                 return Err((Rule::Right, format!("a datagram {why} changed {what}")));
             }
         }
-        let Some(name) = insider.filter(|_| !watch.allowed) else {
+        let Some((name, _)) = insider.filter(|_| !watch.allowed) else {
             return Ok(());
         };
         // Its keys are judged when it joins (road-transactions: Acceptance): what a person says of them
@@ -266,6 +310,11 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether an insider has these keys.
+    pub(super) fn is_insider(&self, keys: PublicKeys) -> bool {
+        self.insiders.values().any(|insider| *insider == keys)
+    }
+
     /// Whether an estate of this name is an attacker's.
     pub(super) fn is_attacker(name: &str) -> bool {
         name.starts_with("puppet-") || name.starts_with("nobody-")
@@ -284,6 +333,11 @@ fn differences(before: &Held, after: &Held) -> String {
             let new = after.1.iter().find(|r| r.name == old.name);
             format!("the keys of a role:\n  {old:?}\n  {new:?}")
         }
-        (None, None) => "what is proven: it is more now".to_owned(),
+        (None, None) => {
+            let remotes = after.0.iter().filter(|r| !before.0.contains(r));
+            let roles = after.1.iter().filter(|r| !before.1.contains(r));
+            let (remotes, roles): (Vec<_>, Vec<_>) = (remotes.collect(), roles.collect());
+            format!("what is proven: it is more now:\n  {remotes:?}\n  {roles:?}")
+        }
     }
 }

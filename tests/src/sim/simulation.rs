@@ -84,11 +84,11 @@ pub struct Simulation {
 
 /// For how long nothing but signs of life that somebody wants may be sent at the end.
 const QUIET: u64 = 10 * S;
-/// Curve operations that a datagram may cost at once: an initiate's are the most.
-const CURVES: u64 = 4;
+/// Curve operations that a datagram may cost at once: an initiate's are the most, where it brings other keys.
+const CURVES: u64 = 6;
 /// And with all that is done when its outputs are taken, where nobody is proven: work that is put off is work.
 /// Who is known may draw all the messages that wait for it, each of which is signed.
-const CURVES_IN_ALL: u64 = 5;
+const CURVES_IN_ALL: u64 = 7;
 
 impl Simulation {
     /// A world as planned; nothing has happened yet.
@@ -114,7 +114,7 @@ impl Simulation {
             healed: false,
             whims: options.restless.map(Rng::new),
             attacker: Gang::of(&plan).map(|gang| Box::new(gang) as Box<dyn Attacker>),
-            guard: Guard::default(),
+            guard: Guard::new(plan.real),
             attack_rng: Rng::new(rng.bits()),
             queue: BTreeMap::new(),
             scheduled: 0,
@@ -426,6 +426,7 @@ impl Simulation {
         } else if !trusted {
             self.laws.told(n, to, bytes.len())?;
         }
+        self.guard.said(bytes);
         // Its peer may still look for it where it was, and cannot tell who makes it seem to be there; nor
         // who brings it what still goes to where it was itself.
         for (address, _) in self.book.all().filter(|(_, whose)| *whose == n) {
