@@ -82,7 +82,8 @@ pub enum JoinFailure {
     /// What the peer says of itself differs from what is kept, and this road is not mutable.
     Changed,
     /// The peer bears the name of another remote or of this estate, or this estate's keys. If it is somebody
-    /// known by another remote, this one never succeeds: forget it, and send by that one.
+    /// known by another remote, this one never succeeds: forget it, and send by that one; or forget that
+    /// one, if it has moved here.
     NameTaken,
     /// The peer's keys are weak (H16).
     WeakKeys,
