@@ -69,6 +69,16 @@ fn calm_worlds_keep_every_rule() {
     assert!(report.received > 10_000, "{report:?}");
 }
 
+/// What can be full in a world, by the words of [`Report::full`].
+const FULL: [&str; 6] = [
+    "outbox",
+    "connect",
+    "inbox",
+    "no handshake left",
+    "no room for a remote or role",
+    "a reply was left out",
+];
+
 fn assert_all(what: &str, met: &BTreeMap<&'static str, u64>, all: &[&'static str]) {
     for one in all {
         let count = met.get(one).copied().unwrap_or(0);
@@ -84,6 +94,7 @@ fn swarms_of_faults_break_no_rule() {
         let struck = report.faults.get(fault).copied().unwrap_or(0);
         assert!(struck > 0, "{} never struck", fault.as_str());
     }
+    assert_all("full", &report.full, &FULL);
 }
 
 #[test]
@@ -94,6 +105,8 @@ fn attackers_break_no_rule() {
     assert!(report.received > 40_000, "{report:?}");
     let attacks: u64 = report.attacks.values().sum();
     assert!(attacks > 200_000, "{report:?}");
+    assert_all("full", &report.full, &FULL);
+    assert_all("full", &report.full, &["a remote made room"]);
     // Every reason to drop something was one.
     for (word, count) in report.verdicts {
         *report.attacks.entry(word).or_default() += count;
