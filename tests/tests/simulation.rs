@@ -70,12 +70,13 @@ fn calm_worlds_keep_every_rule() {
 }
 
 /// What can be full in a world, by the words of [`Report::full`].
-const FULL: [&str; 6] = [
+const FULL: [&str; 7] = [
     "outbox",
     "connect",
     "inbox",
     "no handshake left",
     "no room for a remote or role",
+    "a remote made room",
     "a reply was left out",
 ];
 
@@ -94,7 +95,8 @@ fn swarms_of_faults_break_no_rule() {
         let struck = report.faults.get(fault).copied().unwrap_or(0);
         assert!(struck > 0, "{} never struck", fault.as_str());
     }
-    assert_all("full", &report.full, &FULL);
+    // There are places for all; only strangers fill them.
+    assert_all("full", &report.full, &["outbox", "inbox"]);
 }
 
 #[test]
@@ -106,7 +108,6 @@ fn attackers_break_no_rule() {
     let attacks: u64 = report.attacks.values().sum();
     assert!(attacks > 200_000, "{report:?}");
     assert_all("full", &report.full, &FULL);
-    assert_all("full", &report.full, &["a remote made room"]);
     // Every reason to drop something was one.
     for (word, count) in report.verdicts {
         *report.attacks.entry(word).or_default() += count;
