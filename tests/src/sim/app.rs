@@ -152,8 +152,12 @@ impl Simulation {
             }
             _ => self.judge(n),
         }
-        // What the application begins is not drawn by anybody.
+        // What the application begins is not drawn by anybody, wherever its peer is by now.
         self.hosts[n].trusted.insert(remote.address);
+        if let Some(whom) = self.book.owner(remote.address) {
+            let all = self.book.all().filter(|(_, whose)| *whose == whom);
+            self.hosts[n].trusted.extend(all.map(|(at, _)| at));
+        }
         Ok(())
     }
 
@@ -298,7 +302,8 @@ impl Simulation {
     fn is_empty_heap(&self, n: usize) -> bool {
         let host = &self.hosts[n];
         let mut open = self.ledger.open(|n| self.hosts[n].life);
-        let heap = host.plan.kind == Kind::Heap && !self.plan.menace.is_there();
+        let counted = !self.plan.menace.is_there() && !self.plan.takes_over();
+        let heap = host.plan.kind == Kind::Heap && counted;
         heap && open.all(|(_, sent)| sent.from != n)
     }
 
@@ -318,10 +323,11 @@ impl Simulation {
     }
 
     /// Whether more is known to host `n` of a remote than what anyone can claim, where anyone does: it
-    /// called it, or it has proven itself.
+    /// called it, or it has proven itself. Where addresses change hands, it is whoever answers, until then.
     fn is_known(&self, n: usize, remote: &RemoteInfo, host: usize) -> bool {
         let called = self.plan.hosts[n].connects.contains(&host);
-        !self.plan.menace.is_there() || remote.proven || called
+        let menaced = self.plan.menace.is_there();
+        remote.proven || (menaced && called) || (!menaced && !self.plan.takes_over())
     }
 
     /// Whether two hosts find each other again, wherever they went and whatever the other forgot. Where
@@ -482,13 +488,23 @@ impl Simulation {
             self.trust_role(n, &role.name);
             self.note_judged(n, &role.name, Status::Accepted, judged);
         }
+        // What was to be said may have been given up, and then nothing shows that a peer has forgotten.
+        let later = (5 * S..7 * S).contains(&(self.now - self.plan.storm));
+        if let Some(engine) = &mut self.hosts[n].engine
+            && later
+            && !self.plan.menace.is_there()
+        {
+            for remote in engine.get().remotes() {
+                let _ = engine.call(|e| e.alive(time, remote.id));
+            }
+        }
         if just_now {
             for remote in self.hosts[n]
                 .engine
                 .as_ref()
                 .map_or(Vec::new(), |e| e.get().remotes())
             {
-                // A full outbox is one that has something to say already.
+                // A full outbox has something to say already.
                 let _ = self.send(n, &remote, 16.min(self.hosts[n].plan.longest), None, false);
             }
         }

@@ -344,6 +344,12 @@ impl Strength {
 }
 
 impl Plan {
+    /// Whether a host comes to be where another one was.
+    pub(super) fn takes_over(&self) -> bool {
+        let mut incidents = self.incidents.iter();
+        incidents.any(|(_, what)| matches!(what, Incident::TakeOver(_)))
+    }
+
     /// What `seed` means.
     pub fn draw(seed: u64, profile: Profile) -> Self {
         let mut rng = Rng::new(seed ^ 0x5EED);
