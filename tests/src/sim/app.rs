@@ -12,7 +12,6 @@ use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
 use super::engine::{Engine, Kind, Metered, Taken};
-use super::guard::Guard;
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
 use super::net::in_six;
@@ -347,9 +346,7 @@ impl Simulation {
     pub(super) fn is_attacker(&self, n: usize, taken: &Taken) -> bool {
         let engine = self.hosts[n].engine.as_ref();
         let remote = engine.and_then(|e| e.get().remote(taken.remote));
-        remote.is_some_and(|r| {
-            Guard::is_attacker(&r.role) || r.keys.is_some_and(|keys| self.guard.is_insider(keys))
-        })
+        remote.is_some_and(|r| self.guard.means_ill(&r))
     }
 
     /// A join failed in a way that asking again does not mend, and its application gives the remote up, with
@@ -535,10 +532,7 @@ impl Simulation {
         let named = |r: &&RemoteInfo| self.plan.hosts.iter().any(|host| *r.name == *host.name);
         let squatters: Vec<_> = remotes
             .iter()
-            .filter(|r| {
-                let own = r.keys.is_some_and(|keys| self.guard.is_insider(keys));
-                own || Guard::is_attacker(&r.role)
-            })
+            .filter(|r| self.guard.means_ill(r))
             .filter(named)
             .map(|r| r.id)
             .collect();

@@ -150,9 +150,11 @@ impl Guard {
         let act = (host, life, digest((from, bytes)));
         // Who is on the path may carry an allow over an address of its own, and then all else, where it is
         // already.
+        let frame = Frame::parse(bytes).ok();
+        let is = |what: fn(&Frame) -> bool| frame.as_ref().is_some_and(what);
         let carried = || {
             let mut remotes = engine.remotes().into_iter();
-            Frame::parse(bytes).is_ok_and(|f| f.head.transaction == TransactionKind::Allow)
+            is(|frame| frame.head.transaction == TransactionKind::Allow)
                 || remotes.any(|r| r.proven && r.address == from)
         };
         let genuine = self.sent.contains(&digest((from, host, bytes)))
@@ -172,8 +174,6 @@ impl Guard {
         };
         let own = insider.as_ref().and_then(|(name, _)| engine.find(name));
         self.accepts(host, engine);
-        let frame = Frame::parse(bytes).ok();
-        let is = |what: fn(&Frame) -> bool| frame.as_ref().is_some_and(what);
         let coated = is(|frame| {
             let own = !frame.head.flags.contains(Flags::CORRESPONDENT);
             let whole = frame.head.packet == PacketKind::Message && frame.head.segments <= 1;
@@ -310,13 +310,14 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether an insider has these keys.
-    pub(super) fn is_insider(&self, keys: PublicKeys) -> bool {
-        self.insiders.values().any(|insider| *insider == keys)
+    /// Whether a remote is an attacker's: by its role, or by its keys, whatever it is called.
+    pub(super) fn means_ill(&self, remote: &RemoteInfo) -> bool {
+        let insiders = || self.insiders.values().map(|keys| Some(*keys));
+        Self::is_attacker(&remote.role) || insiders().any(|keys| keys == remote.keys)
     }
 
     /// Whether an estate of this name is an attacker's.
-    pub(super) fn is_attacker(name: &str) -> bool {
+    fn is_attacker(name: &str) -> bool {
         name.starts_with("puppet-") || name.starts_with("nobody-")
     }
 }

@@ -208,13 +208,7 @@ both! {
     }
 
     fn a_doubled_segment_draws_one_answer<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        world.add(main);
-        let mut other = config("other", 2);
-        other.window = 4;
-        world.add(other);
+        let mut world = World::<S>::pair_with(|_| {}, |other| other.window = 4);
         let main = world.connect(1, 0);
         world.run(ms(200));
         world.forget_past();
@@ -434,12 +428,7 @@ both! {
     }
 
     fn presence_tells_who_goes_and_who_comes_back<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.presence = Some(Presence::default());
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.presence = Some(Presence::default()), |_| {});
         world.connect(1, 0);
         world.run(ms(5000));
         world.forget_past();
@@ -456,12 +445,7 @@ both! {
     }
 
     fn who_is_silent_for_long_is_not_asked_any_more<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.presence = Some(Presence { interim: ms(30_000), ..Presence::default() });
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.presence = Some(Presence { interim: ms(30_000), ..Presence::default() }), |_| {});
         let main = world.connect(1, 0);
         world.run(ms(3000));
         world.lose = std::boxed::Box::new(|_| true);
@@ -478,12 +462,7 @@ both! {
     }
 
     fn traffic_spares_the_sign_of_life<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.presence = Some(Presence::default());
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.presence = Some(Presence::default()), |_| {});
         let main = world.connect(1, 0);
         world.run(ms(100));
         world.forget_past();

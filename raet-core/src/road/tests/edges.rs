@@ -264,13 +264,7 @@ both! {
 
     fn on_an_immutable_road_another_answer_changes_nothing<S>() {
         for change in [(|b| b.kind = 9) as fn(&mut JoinBody), |b| b.mode = 0, |b| b.name = name("new")] {
-            let mut world = World::<S>::new();
-            let mut main = config("main", 1);
-            main.main = true;
-            world.add(main);
-            let mut other = config("other", 2);
-            other.mutable = false;
-            world.add(other);
+            let mut world = World::<S>::pair_with(|_| {}, |other| other.mutable = false);
             let main = world.connect(1, 0);
             world.run(ms(200));
             world.forget_past();

@@ -266,13 +266,7 @@ both! {
     }
 
     fn a_joiner_may_wait_for_a_person_too<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        world.add(main);
-        let mut other = config("other", 2);
-        other.trust = Trust::Never;
-        world.add(other);
+        let mut world = World::<S>::pair_with(|_| {}, |other| other.trust = Trust::Never);
         world.connect(1, 0);
         world.run(ms(1000));
         assert_eq!(world.happened(0), vec![RemoteEvent::Pending { here: false }]);
@@ -423,14 +417,7 @@ both! {
 
     fn a_main_that_lost_its_keep_is_found_again<S>() {
         for mutable in [true, false] {
-            let mut world = World::<S>::new();
-            let mut main = config("main", 1);
-            main.main = true;
-            world.add(main);
-            let mut other = config("other", 2);
-            other.mutable = mutable;
-            other.presence = Some(Presence::default());
-            world.add(other);
+            let mut world = World::<S>::pair_with(|_| {}, |other| { other.mutable = mutable; other.presence = Some(Presence::default()); });
             world.connect(1, 0);
             world.run(ms(3000));
             let mut main = config("main", 1);

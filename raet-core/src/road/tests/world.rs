@@ -104,11 +104,21 @@ impl<S: Storage> World<S> {
 
     /// `main` at index 0, `other` at 1.
     pub(crate) fn pair() -> Self {
+        Self::pair_with(|_| {}, |_| {})
+    }
+
+    /// The same, each with what a test wants of it.
+    pub(crate) fn pair_with(
+        of_main: impl FnOnce(&mut Config),
+        of_other: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut world = Self::new();
-        let mut main = config("main", 1);
+        let (mut main, mut other) = (config("main", 1), config("other", 2));
         main.main = true;
+        of_main(&mut main);
+        of_other(&mut other);
         world.add(main);
-        world.add(config("other", 2));
+        world.add(other);
         world
     }
 

@@ -191,12 +191,7 @@ both! {
     fn a_claim_has_no_say_in_an_allow_over_what_is_held<S>() {
         for word in [PacketKind::Unjoined, PacketKind::Reject, PacketKind::Refuse] {
             // Main takes any keys, so a stranger's make a candidate.
-            let mut world = World::<S>::new();
-            let mut main = config("main", 1);
-            main.main = true;
-            main.trust = Trust::Always;
-            world.add(main);
-            world.add(config("other", 2));
+            let mut world = World::<S>::pair_with(|main| main.trust = Trust::Always, |_| {});
             world.connect(1, 0);
             world.run(ms(500));
             world.forget_past();

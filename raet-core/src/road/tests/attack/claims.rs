@@ -36,12 +36,7 @@ both! {
     }
 
     fn a_strangers_claim_binds_nobody_on_an_immutable_road<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.mutable = false;
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.mutable = false, |_| {});
         let claim = Claim { role: "other", ..stranger("other", 2, 1) };
         inject(&mut world, 0, address(5), &claim.request());
         let main = world.connect(1, 0);
@@ -125,12 +120,7 @@ both! {
     }
 
     fn presence_goes_on_under_forged_joins<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.presence = Some(Presence::default());
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.presence = Some(Presence::default()), |_| {});
         world.connect(1, 0);
         world.run(ms(500));
         let dead = address(1);

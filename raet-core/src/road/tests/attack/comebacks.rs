@@ -4,18 +4,25 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::event::Outcome;
+use crate::road::RemoteId;
 use crate::road::tests::both;
 use crate::road::tests::world::{World, config, ms};
+use crate::storage::Storage;
+
+/// A session after another, with a message in each.
+fn live_through_sessions<S: Storage>(world: &mut World<S>, other: RemoteId, main: RemoteId) {
+    for token in 0..4 {
+        world.estates[1].stack.allow(world.now, main).unwrap();
+        world.run(ms(500));
+        world.send(0, other, token, b"in this session");
+        world.run(ms(500));
+    }
+}
 
 both! {
     fn who_forgets_a_peer_that_comes_back_is_heard_by_it<S>() {
         let (mut world, other, main) = World::<S>::allowed();
-        for token in 0..4 {
-            world.estates[1].stack.allow(world.now, main).unwrap();
-            world.run(ms(500));
-            world.send(0, other, token, b"in this session");
-            world.run(ms(500));
-        }
+        live_through_sessions(&mut world, other, main);
         world.estates[0].stack.forget(world.now, other).unwrap();
         world.estates[1].stack.alive(world.now, main).unwrap();
         world.run(ms(2000));
@@ -28,12 +35,7 @@ both! {
 
     fn who_lost_everything_but_its_keys_is_heard_again<S>() {
         let (mut world, other, main) = World::<S>::allowed();
-        for token in 0..4 {
-            world.estates[1].stack.allow(world.now, main).unwrap();
-            world.run(ms(500));
-            world.send(0, other, token, b"in this session");
-            world.run(ms(500));
-        }
+        live_through_sessions(&mut world, other, main);
         let mut lost = config("main", 1);
         lost.main = true;
         world.forget_past();

@@ -8,7 +8,7 @@ use crate::event::{Doubt, Outcome};
 use crate::road::RemoteId;
 use crate::road::tests::both;
 use crate::road::tests::forge::{inject, own_head, packet, recorded};
-use crate::road::tests::world::{World, address, config, ms};
+use crate::road::tests::world::{World, address, ms};
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
 use crate::time::Instant;
@@ -98,13 +98,7 @@ both! {
     }
 
     fn a_repeated_ack_measures_nothing<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        world.add(main);
-        let mut other = config("other", 2);
-        other.window = 2;
-        world.add(other);
+        let mut world = World::<S>::pair_with(|_| {}, |other| other.window = 2);
         let main = world.connect(1, 0);
         world.run(ms(1000));
         world.send(1, main, 1, &[7; 3500]);
@@ -124,13 +118,7 @@ both! {
     }
 
     fn a_nack_in_a_second_session_is_no_proof_that_the_first_failed<S>() {
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        world.add(main);
-        let mut other = config("other", 2);
-        other.window = 2;
-        world.add(other);
+        let mut world = World::<S>::pair_with(|_| {}, |other| other.window = 2);
         let main = world.connect(1, 0);
         world.run(ms(500));
         // Delivered, but no word of it comes back.

@@ -110,12 +110,7 @@ both! {
     fn keys_that_nobody_proved_take_no_place<S>() {
         // Main takes any keys. While other comes back with new ones, a stranger offers its own for the
         // same role, again and again.
-        let mut world = World::<S>::new();
-        let mut main = config("main", 1);
-        main.main = true;
-        main.trust = Trust::Always;
-        world.add(main);
-        world.add(config("other", 2));
+        let mut world = World::<S>::pair_with(|main| main.trust = Trust::Always, |_| {});
         world.connect(1, 0);
         world.run(ms(500));
         world.restart(1, config("other", 9), Vec::new());
