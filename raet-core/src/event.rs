@@ -62,6 +62,9 @@ pub enum RemoteEvent {
     Went,
     /// It was silent for so long that it is not asked any more.
     Reaped,
+    /// Who was asked for at this address is a remote that was known already, and has proven to be there now.
+    /// This handle is gone; what was to be sent by it goes to that one, which is wanted if this one was.
+    SameAs(RemoteId),
     /// It was forgotten, by the host or because a limit was reached. The handle is gone.
     Forgotten,
 }
@@ -81,9 +84,7 @@ pub enum JoinFailure {
     RejectedHere,
     /// What the peer says of itself differs from what is kept, and this road is not mutable.
     Changed,
-    /// The peer bears the name of another remote or of this estate, or this estate's keys. If it is somebody
-    /// known by another remote, this one never succeeds: forget it, and send by that one; or forget that
-    /// one, if it has moved here.
+    /// The peer bears the name of another remote, with another role, or the name of this estate, or its keys.
     NameTaken,
     /// The peer's keys are weak (H16).
     WeakKeys,

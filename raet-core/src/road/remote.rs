@@ -7,7 +7,7 @@ use super::path::Path;
 use super::session::{Names, Session, Window};
 use super::transaction::alive::Aliver;
 use super::transaction::join::Join;
-use super::{ANSWERS, ARRIVALS, MESSAGES, SENDABLE};
+use super::{ANSWERS, ARRIVALS, MESSAGES, RemoteId, SENDABLE};
 use crate::crypto::Crypto;
 use crate::event::{AllowFailure, JoinFailure, RemoteEvent};
 use crate::storage::List;
@@ -316,6 +316,7 @@ pub(crate) struct News {
     came: bool,
     went: bool,
     reaped: bool,
+    same: Option<RemoteId>,
     forgotten: bool,
 }
 
@@ -339,6 +340,10 @@ impl News {
             }
             RemoteEvent::Went => self.went = true,
             RemoteEvent::Reaped => self.reaped = true,
+            RemoteEvent::SameAs(known) => {
+                self.same = Some(known);
+                self.forgotten = false;
+            }
             RemoteEvent::Forgotten => self.forgotten = true,
         }
     }
@@ -368,6 +373,9 @@ impl News {
         }
         if take(&mut self.reaped) {
             return Some(RemoteEvent::Reaped);
+        }
+        if let Some(known) = self.same.take() {
+            return Some(RemoteEvent::SameAs(known));
         }
         take(&mut self.forgotten).then_some(RemoteEvent::Forgotten)
     }

@@ -4,6 +4,7 @@ mod amplification;
 mod attack;
 mod basics;
 mod burst;
+mod calls;
 mod delivery;
 mod edges;
 mod forge;

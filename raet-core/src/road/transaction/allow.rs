@@ -169,6 +169,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.tell(slot, RemoteEvent::Allowed);
         self.drop_partial_arrivals(slot);
         self.reopen_messages(now, slot);
+        self.answer_calls(now, slot);
         self.heard(now, slot);
     }
 
@@ -222,7 +223,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether the open allow goes to an address that only a join has claimed. A packet goes there once
+    /// Whether the open allow goes to an address that only a join has claimed, and the host did not call. A packet goes there once
     /// for each time that it is asked for, and one hello of our own for each claim: whoever forges
     /// joins does not make us send others more than 3 x what it sends itself (H9).
     pub(crate) fn is_claim(&self, slot: u32) -> bool {
@@ -235,7 +236,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match open.target {
             // It has answered from there.
             _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
-            Target::Candidate => remote.way(open.target).0 != remote.path.address,
+            Target::Candidate => {
+                let to = remote.way(open.target).0;
+                to != remote.path.address && self.asked_for_at(to).is_none()
+            }
             Target::Held => may_answer && self.remotes.is_linked::<UNPROVEN>(slot),
         }
     }
@@ -252,8 +256,19 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     fn fail_allow(&mut self, now: Instant, slot: u32, why: AllowFailure) {
         let own = self.handshake(slot).is_none_or(Handshake::is_allower);
+        let target = open_target(self.handshake(slot));
+        let called = self.remotes.at(slot).and_then(|r| match target {
+            Target::Candidate => r.candidate.map(|c| c.address),
+            Target::Held => None,
+        });
         self.close_handshake(slot);
-        if own {
+        if !own {
+            return;
+        }
+        // Tried for a call, it says nothing of where the remote is held.
+        if called.is_some_and(|at| self.call_failed(now, at, RemoteEvent::AllowFailed(why))) {
+            self.plan(now, slot);
+        } else {
             self.tell(slot, RemoteEvent::AllowFailed(why));
             self.attempt_failed(now, slot);
         }

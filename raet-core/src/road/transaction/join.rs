@@ -10,6 +10,7 @@
 //!             request ──▶ reject | refuse | renew     the join is over, nothing proven is lost
 //! ```
 
+mod call;
 mod claim;
 mod joinent;
 mod joiner;
@@ -39,6 +40,8 @@ pub(crate) enum Join {
 #[derive(Clone, Hash)]
 pub(crate) struct Joiner {
     pub(crate) ti: u32,
+    /// Where it asks: where the remote is held, or where the host called and this remote answered.
+    address: SocketAddr,
     pub(crate) vacuous: bool,
     /// It follows a renew: the peer's name and keys are already held.
     renewed: bool,
@@ -130,6 +133,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         let join = remote.join.take();
+        if let Some(Join::Joiner(joiner)) = &join
+            && joiner.address != remote.path.address
+        {
+            // It was asked for a call, which hears of it and goes on.
+            self.plan(now, slot);
+            self.call_failed(now, joiner.address, RemoteEvent::JoinFailed(why));
+            return;
+        }
         let own = matches!(join, Some(Join::Joiner(_)));
         if let Some(Join::Joiner(joiner)) = join
             && joiner.waits()
@@ -266,7 +277,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 };
                 let head = self.join_head(slot, j.vacuous, j.ti, packet);
                 JoinPacket {
-                    to: remote.path.address,
+                    to: j.address,
                     head,
                     body: None,
                 }

@@ -485,6 +485,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
+    /// What waits for one remote waits for another from now on, behind what waits there.
+    pub(crate) fn redirect_messages(&mut self, from: u32, to: Handle) {
+        while let Some(out) = self.remotes.at(from).and_then(|r| r.waiting.head())
+            && let Some(remote) = self.remotes.at_mut(from)
+        {
+            self.outbox.unlink(&mut remote.waiting, out);
+            if let (Some(message), Some(remote)) =
+                (self.outbox.at_mut(out), self.remotes.at_mut(to.slot()))
+            {
+                (message.remote, message.remote_id) = (to.slot(), to);
+                self.outbox.push_back(&mut remote.waiting, out);
+            }
+        }
+    }
+
     /// The session has changed: open messages go back to the front of the queue, in their order,
     /// or end as unknown if they are not to be sent twice.
     pub(crate) fn reopen_messages(&mut self, now: Instant, slot: u32) {

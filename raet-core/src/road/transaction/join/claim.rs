@@ -20,13 +20,13 @@ const CANDIDATES_AT_ONE_ADDRESS: u32 = 4;
 
 /// What a join packet claims about its sender.
 pub(super) struct Claimed<'a> {
-    /// Where a request came from; `None`: a response, from the address that was asked.
-    pub(super) from: Option<SocketAddr>,
+    /// Where it came from; of a response, where it was asked for.
+    pub(super) address: SocketAddr,
     pub(super) far: u32,
     pub(super) vacuous: bool,
     pub(super) body: &'a JoinBody,
-    /// Bytes of the request; 0: a response.
-    pub(super) bytes: usize,
+    /// Bytes of the request; `None`: it is a response.
+    pub(super) request: Option<usize>,
 }
 
 impl Claimed<'_> {
@@ -78,13 +78,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let body = claim.body;
         let role = self.role_of(slot);
+        // Where an answer is from was asked by this host.
+        let moved = claim.request.is_some() && claim.address != remote.path.address;
         if remote.name.is_empty() {
-            return claim.from.is_some_and(|from| from != remote.path.address);
+            return moved;
         }
         remote.name != body.name
             || remote.main != (body.mode & 1 == 1)
             || remote.kind != body.kind
-            || claim.from.is_some_and(|from| from != remote.path.address)
+            || moved
             || !new_far && remote.far != claim.far
             || role.is_none_or(|r| r.name != body.role || r.keys() != claim.keys())
     }
@@ -106,7 +108,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         // A join that is complete stands against another one by the same credentials, too, until that
         // is proven: it may fail, and must change nothing then.
         let stands = proven
-            || claim.from.is_some()
+            || claim.request.is_some()
                 && remote.joined
                 && remote.name == body.name
                 && self
@@ -122,11 +124,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if offer.status == Status::Rejected {
             return Err(JoinFailure::RejectedHere);
         }
-        let Some(remote) = self.remotes.at(slot).filter(|r| !r.gone) else {
+        if self.remotes.at(slot).is_none_or(|r| r.gone) {
             self.leave_role(offer.role); // it had to make room for the role itself
             return Err(JoinFailure::Refused);
-        };
-        let address = claim.from.unwrap_or(remote.path.address);
+        }
+        let address = claim.address;
         if !stands {
             let of = |r: &Remote<C>| (r.role, r.main, r.kind);
             let before = self.remotes.at(slot).map(of);
@@ -155,7 +157,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let expires = now + self.config.timers.candidate;
         let brought = offer.unproven_keys.then(|| self.keys_hash(&keys));
-        let greeted = claim.from.is_some() && !self.may_greet(slot, claim.far, claim.bytes);
+        let greeted = (claim.request).is_some_and(|bytes| !self.may_greet(slot, claim.far, bytes));
         self.drop_candidate(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
             return Err(JoinFailure::Malformed);

@@ -261,15 +261,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.set_near(slot, head.destination);
         }
         let claim = Claimed {
-            from: Some(from),
+            address: from,
             far: head.source,
             vacuous,
             body,
-            bytes: frame.packet_len(),
+            request: Some(frame.packet_len()),
         };
         // What nobody ever proved may be anyone's word: it binds nobody (H4).
         let proven = self.remotes.at(slot).is_some_and(|r| r.proven);
-        if proven && !self.config.mutable && self.differs(slot, &claim, false) {
+        // The number that a stranger gives us is new by nature, and who it is an allow will show.
+        if proven && !self.config.mutable && self.differs(slot, &claim, vacuous) {
             return Err(No::Told(PacketKind::Reject, Reason::Unexpected));
         }
         if self.check_identity(slot, body, false).is_err() {
@@ -329,7 +330,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The remote that the host asked for at this address and that has never said who it is. Who joins
     /// from there is it: beside another remote of its name it could never join any more.
-    fn asked_for_at(&self, address: SocketAddr) -> Option<u32> {
+    pub(crate) fn asked_for_at(&self, address: SocketAddr) -> Option<u32> {
         self.by_address(address, |r| r.name.is_empty())
     }
 
@@ -364,7 +365,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if ours_goes_on {
             return Err(No::Told(PacketKind::Refuse, Reason::Unexpected));
         }
-        let (own_vacuous, ti, to) = (own.vacuous, own.ti, remote.path.address);
+        let (own_vacuous, ti, to) = (own.vacuous, own.ti, own.address);
         let refuse = self.join_head(slot, own_vacuous, ti, PacketKind::Refuse);
         self.reply(Some(slot), to, refuse);
         if let Some(remote) = self.remotes.at_mut(slot) {

@@ -18,13 +18,29 @@ use core::num::NonZeroU32;
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Begins a join, unless one is open.
     pub(crate) fn start_join(&mut self, now: Instant, slot: u32, renewed: bool) {
-        let Some(remote) = self.remotes.at_mut(slot) else {
+        let Some(remote) = self.remotes.at(slot) else {
             return;
         };
         // A peer's join gives way where it blocks nothing: it may be anyone's (H4).
         if remote.joining() {
             return;
         }
+        let vacuous = remote.far == 0 || renewed;
+        self.start_join_at(now, slot, remote.path.address, vacuous, renewed);
+    }
+
+    /// Begins a join at an address, in place of one that is open.
+    pub(super) fn start_join_at(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        address: SocketAddr,
+        vacuous: bool,
+        renewed: bool,
+    ) {
+        let Some(remote) = self.remotes.at_mut(slot) else {
+            return;
+        };
         remote.join_attempts = remote.join_attempts.wrapping_add(1);
         let (birth, attempt) = (remote.birth, remote.join_attempts);
         // H3: only who sees the request knows the ti that an answer must bear.
@@ -40,9 +56,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if let Some(session) = &mut remote.session {
             session.certain = false;
         }
-        let vacuous = remote.far == 0 || renewed;
         remote.join = Some(Join::Joiner(Joiner {
             ti,
+            address,
             vacuous,
             renewed,
             pended: false,
@@ -70,7 +86,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             Some(Join::Joiner(j)) if j.ti == head.transaction_id => j,
             _ => return self.on_response_again(slot, from, head),
         };
-        if from != remote.path.address {
+        if from != joiner.address {
             return self.stats.drop(Reason::Address);
         }
         let (vacuous, pended, held) = (joiner.vacuous, joiner.pended, joiner.held);
@@ -125,7 +141,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         from: SocketAddr,
         head: &Head,
     ) -> Verdict {
-        let remote = self.remotes.at(slot).filter(|r| r.path.address == from);
+        let there = |r: &&Remote<C>| {
+            r.path.address == from || r.candidate.is_some_and(|c| c.address == from)
+        };
+        let remote = self.remotes.at(slot).filter(there);
         match remote.and_then(|r| r.last_join) {
             Some(last) if last.ti == head.transaction_id && head.packet == PacketKind::Response => {
                 let ack = self.join_head(slot, last.vacuous, last.ti, PacketKind::Ack);
@@ -168,11 +187,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     self.tell(slot, RemoteEvent::Pending { here: true });
                 }
             }
-            Err(why) => {
-                // H14: what is rejected is told so.
-                self.answer_join(slot, PacketKind::Reject);
-                self.fail_join(now, slot, why);
-            }
+            Err(why) => match self.known_by_another(slot, &body) {
+                Some(known) => self.hand_over(now, slot, known),
+                None => {
+                    // H14: what is rejected is told so.
+                    self.answer_join(slot, PacketKind::Reject);
+                    self.fail_join(now, slot, why);
+                }
+            },
         }
         Verdict::Taken
     }
@@ -188,15 +210,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(Join::Joiner(joiner)) = self.remotes.at(slot).and_then(|r| r.join.as_ref()) else {
             return Err(JoinFailure::Malformed);
         };
-        let (vacuous, renewed) = (joiner.vacuous, joiner.renewed);
+        let (vacuous, renewed, address) = (joiner.vacuous, joiner.renewed, joiner.address);
         let far = body.uid.map_or(0, NonZeroU32::get);
         let fresh = vacuous && !renewed && self.remotes.at(slot).is_some_and(|r| r.name.is_empty());
         let claim = Claimed {
-            from: None,
+            address,
             far,
             vacuous,
             body,
-            bytes: 0,
+            request: None,
         };
         self.check_identity(slot, body, true)
             .inspect_err(|_| self.disclaim(slot))?;
@@ -221,7 +243,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(Join::Joiner(joiner)) = remote.join.take() else {
             return;
         };
-        let address = remote.path.address;
+        let address = joiner.address;
+        let called = address != remote.path.address;
         remote.last_join = Some(LastJoin {
             ti: joiner.ti,
             vacuous: joiner.vacuous,
@@ -230,7 +253,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.reply(Some(slot), address, ack);
         self.complete_join(slot, joiner.vacuous);
         self.plan(now, slot);
-        if self.config.cascade || self.wants(slot) {
+        if called {
+            self.close_handshake(slot); // it has answered there, not where it is held
+        }
+        if called || self.config.cascade || self.wants(slot) {
             let target = match self.remotes.at(slot).and_then(|r| r.candidate) {
                 Some(c) if c.address == address => Target::Candidate,
                 _ => Target::Held,

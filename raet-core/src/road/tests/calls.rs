@@ -1,0 +1,152 @@
+//! Who answers where the host calls may be known already, and held elsewhere (H4).
+
+use std::boxed::Box;
+use std::vec::Vec;
+
+use super::both;
+use super::world::{World, address, config, lossy, ms, secrets};
+use crate::config::Config;
+use crate::error::SendError;
+use crate::event::{AllowFailure, Event, JoinFailure, Outcome, RemoteEvent};
+use crate::keep::Record;
+use crate::road::{RemoteId, RemoteInfo, SendOptions};
+use crate::storage::Storage;
+use crate::wire::{Frame, PacketKind};
+
+fn main_config(mutable: bool) -> Config {
+    let mut main = config("main", 1);
+    (main.main, main.mutable) = (true, mutable);
+    main
+}
+
+/// A pair with a session, whose main moves then: it is estate 2, with the records that `keep` leaves it.
+fn moved<S: Storage>(
+    mutable: bool,
+    keep: impl FnOnce(Vec<Record>) -> Vec<Record>,
+) -> (World<S>, RemoteId) {
+    let change = move |c: &mut Config| c.mutable = mutable;
+    let mut world = World::<S>::pair_with(change, change);
+    let known = world.connect(1, 0);
+    world.run(ms(500));
+    assert!(world.estates[1].stack.remote(known).unwrap().allowed);
+    let records = keep(world.estates[0].records.clone());
+    world.add_with(main_config(mutable), S::LIMITS, records);
+    world.lose = Box::new(|p| p.to == address(0) || p.from == address(0));
+    world.forget_past();
+    (world, known)
+}
+
+fn same_as<S: Storage>(world: &World<S>, n: usize) -> Vec<(RemoteId, RemoteId)> {
+    let events = world.estates[n].events.iter();
+    let same = events.filter_map(|event| match event {
+        Event::Remote {
+            remote,
+            what: RemoteEvent::SameAs(known),
+            ..
+        } => Some((*remote, *known)),
+        _ => None,
+    });
+    same.collect()
+}
+
+both! {
+    fn a_main_that_moved_is_found_where_it_is_called<S>() {
+        for (mutable, keeps) in [(true, true), (true, false), (false, true), (false, false)] {
+            let keep = |records| if keeps { records } else { Vec::new() };
+            let (mut world, known) = moved::<S>(mutable, keep);
+            world.send(1, known, 7, b"to where it was");
+            let call = world.connect(1, 2);
+            assert_ne!(call, known);
+            world.send(1, call, 8, b"to where it is");
+            world.run(ms(1000));
+            assert_eq!(same_as(&world, 1), [(call, known)], "mutable {mutable}, keeps {keeps}");
+            let held = world.estates[1].stack.remote(known).unwrap();
+            assert_eq!((held.allowed, held.address), (true, address(2)));
+            assert!(world.estates[1].stack.remote(call).is_none());
+            let sent = world.estates[1].stack.send(world.now, call, SendOptions::default(), 0, |_| {});
+            assert_eq!(sent, Err(SendError::Gone));
+            let bodies: Vec<_> = world.estates[2].messages.iter().map(|(_, body)| &body[..]).collect();
+            assert_eq!(bodies, [&b"to where it was"[..], b"to where it is"]);
+            assert_eq!(world.outcomes(1), [(7, Outcome::Delivered), (8, Outcome::Delivered)]);
+            assert!(!world.happened(1).iter().any(|what| matches!(what, RemoteEvent::JoinFailed(_))));
+            // And back again, by the same number.
+            let other = world.estates[2].stack.find("other").unwrap();
+            world.send(2, other, 9, b"heard");
+            world.run(ms(100));
+            assert_eq!(world.estates[1].messages, [("main".into(), b"heard".to_vec())]);
+        }
+    }
+
+    fn it_is_found_through_loss<S>() {
+        for seed in 0..20 {
+            let (mut world, known) = moved::<S>(true, |records| records);
+            let mut loses = lossy(seed, 20);
+            world.lose = Box::new(move |p| p.to == address(0) || p.from == address(0) || loses(p));
+            let call = world.connect(1, 2);
+            world.send(1, call, 8, b"found");
+            world.run(ms(180_000));
+            assert_eq!(world.outcomes(1), [(8, Outcome::Delivered)], "seed {seed}");
+            assert_eq!(same_as(&world, 1), [(call, known)], "seed {seed}");
+        }
+    }
+
+    fn who_is_found_keeps_its_own_token<S>() {
+        let of = |world: &World<S>, id| world.estates[1].stack.remote(id).unwrap().token;
+        let (mut world, known) = moved::<S>(true, |records| records);
+        world.estates[1].stack.set_token(known, 5).unwrap();
+        world.estates[1].stack.connect(world.now, address(2), 6).unwrap();
+        world.run(ms(1000));
+        assert_eq!(of(&world, known), 5);
+        // One that the host knew nothing of, since the keep knows it, has none.
+        let (mut world, _) = moved::<S>(true, |records| records);
+        let records = world.estates[1].records.clone();
+        world.restart(1, config("other", 2), records);
+        world.estates[1].stack.connect(world.now, address(2), 6).unwrap();
+        world.run(ms(1000));
+        let known = world.estates[1].stack.find("main").unwrap();
+        assert_eq!(of(&world, known), 6);
+        let told = |e: &Event| matches!(e, Event::Remote { token: 6, what: RemoteEvent::Allowed, .. });
+        assert!(world.estates[1].events.iter().any(told));
+    }
+
+    fn whoever_only_says_that_it_is_known_changes_nothing<S>() {
+        // With keys of its own, or with those that everyone knows: it cannot sign by them, or says no more.
+        let cases = [
+            (9, PacketKind::Hello, RemoteEvent::JoinFailed(JoinFailure::RejectedHere)),
+            (1, PacketKind::Cookie, RemoteEvent::AllowFailed(AllowFailure::Timeout)),
+            (1, PacketKind::Response, RemoteEvent::JoinFailed(JoinFailure::Timeout)),
+        ];
+        for (keys, silent, why) in cases {
+            let mut world = World::<S>::pair();
+            let known = world.connect(1, 0);
+            world.run(ms(500));
+            let mut mallory = main_config(true);
+            mallory.secrets = secrets(keys);
+            world.add(mallory);
+            let call = world.connect(1, 2);
+            let calls = world.estates[1].stack.remote(call).unwrap().near;
+            world.lose = Box::new(move |p| {
+                let to_call = Frame::parse(&p.bytes).unwrap().head.destination == calls;
+                p.from == address(2) && p.kind().1 == silent && !to_call
+            });
+            world.forget_past();
+            let before = world.estates[1].stack.remote(known).unwrap();
+            for n in 0..60 {
+                world.send(1, known, n, b"for main alone");
+                world.run(ms(500));
+            }
+            let told = world.estates[1].events.iter().filter_map(|event| match event {
+                Event::Remote { remote, what, .. } if *remote == call => Some(*what),
+                _ => None,
+            });
+            let told: Vec<_> = told.collect();
+            assert!(told.len() > 1 && told.iter().all(|what| *what == why), "{why:?}: {told:?}");
+            let after = world.estates[1].stack.remote(known).unwrap();
+            let of = |r: &RemoteInfo| (r.address, r.keys, r.session, r.allowed);
+            assert_eq!(of(&after), of(&before), "{why:?}");
+            assert!(world.estates[1].stack.remote(call).is_some());
+            assert_eq!(world.outcomes(1).len(), 60, "{why:?}");
+            assert_eq!((world.estates[0].messages.len(), world.estates[2].messages.len()), (60, 0));
+        }
+    }
+}
