@@ -250,6 +250,9 @@ macro_rules! handle_methods {
         /// Finds the remote kept at that address or makes one; the road joins it, allows, and goes on
         /// trying until it is up or forgotten. Messages may be sent at once: they wait.
         ///
+        /// Who answers may be known already, and have moved here: [`SameAs`](RemoteEvent::SameAs) tells so, and
+        /// from then on both handles name that remote. Events about it have its own.
+        ///
         /// # Errors
         ///
         /// See [`ConnectError`].
@@ -365,7 +368,8 @@ macro_rules! handle_methods {
 
         /// One remote as it stands now.
         pub fn remote(&self, remote: RemoteId) -> Option<RemoteInfo> {
-            self.shared().enter(|state| state.stack.remote(remote))
+            self.shared()
+                .enter(|state| state.stack.remote(state.known(remote)))
         }
 
         /// The remote of this name.

@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) now: time::Instant,
     pub(crate) phase: Phase,
     pub(crate) open: HashMap<u64, Open>,
+    /// Handles of calls that a known remote has answered, and its own.
+    pub(crate) same: HashMap<RemoteId, RemoteId>,
     pub(crate) last_number: u64,
     pub(crate) report: Report,
     pub(crate) events: VecDeque<Event>,
@@ -99,6 +101,7 @@ impl State {
             now: time::Instant::ZERO,
             phase: Phase::Open,
             open: HashMap::new(),
+            same: HashMap::new(),
             last_number: 0,
             report: Report::default(),
             events: VecDeque::new(),
@@ -180,9 +183,16 @@ impl State {
                 token,
                 what,
             } => {
-                if what == RemoteEvent::Forgotten {
-                    // Whoever waits for room at this remote must know that it is gone.
-                    self.for_room.release(&mut self.ready);
+                match what {
+                    RemoteEvent::SameAs(known) => {
+                        self.same.insert(remote, known);
+                    }
+                    RemoteEvent::Forgotten => {
+                        self.same.retain(|_, known| *known != remote);
+                        // Whoever waits for room at this remote must know that it is gone.
+                        self.for_room.release(&mut self.ready);
+                    }
+                    _ => {}
                 }
                 self.tell(Event::Remote {
                     remote,
@@ -243,7 +253,7 @@ impl State {
         }
         let heard = self.phase == Phase::Open && (open.tell || Arc::strong_count(&open.ticket) > 1);
         if outcome != Outcome::Delivered && !heard {
-            let known = self.stack.remote(open.to);
+            let known = self.stack.remote(self.known(open.to));
             self.report.add(Undelivered {
                 number,
                 remote: open.to,
@@ -251,6 +261,11 @@ impl State {
                 outcome,
             });
         }
+    }
+
+    /// The handle that the engine knows a remote by: a call may have been answered by somebody known.
+    pub(crate) fn known(&self, remote: RemoteId) -> RemoteId {
+        self.same.get(&remote).copied().unwrap_or(remote)
     }
 
     /// Ends what is still on its way: nobody knows how.

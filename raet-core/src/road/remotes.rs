@@ -170,22 +170,37 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         true
     }
 
-    /// Another one answers where the host asked for this remote, which nobody proved: its name and all else of
-    /// it was the word of a stranger. It is an address again, and whoever bears the name is heard (H10).
-    pub(crate) fn disclaim(&mut self, slot: u32) {
+    /// What the remote that the host asked for at an address said of itself was never proven, and another one
+    /// says otherwise: it is an address again, and whoever bears the name is heard (H10). False: nothing has
+    /// changed, for it was proven, or not asked for, or the end of its record cannot be handed out now.
+    pub(crate) fn disclaim(&mut self, slot: u32) -> bool {
         let asked = !self.remotes.is_linked::<UNPROVEN>(slot);
         let claimed = |r: &Remote<C>| !r.proven && !r.name.is_empty();
         if !asked || !self.remotes.at(slot).is_some_and(claimed) || !self.rename(slot, &Name::new())
         {
-            return;
+            return false;
         }
         self.remotes.unlink(&mut self.records, slot);
         self.close_handshake(slot);
         self.set_role(slot, None);
         if let Some(remote) = self.remotes.at_mut(slot) {
             (remote.far, remote.main, remote.kind) = (0, false, 0);
-            (remote.joined, remote.last_join) = (false, None);
+            (remote.joined, remote.last_join, remote.last_hello) = (false, None, None);
         }
+        true
+    }
+
+    /// The same for the sake of another remote, which is to have the name. This one is asked anew.
+    pub(crate) fn give_name_up(&mut self, slot: u32) -> bool {
+        if !self.disclaim(slot) {
+            return false;
+        }
+        if let Some(remote) = self.remotes.at_mut(slot) {
+            remote.join = None;
+        }
+        self.plan(self.now, slot);
+        self.settle(slot);
+        true
     }
 
     pub(crate) fn set_address(&mut self, slot: u32, address: SocketAddr) {

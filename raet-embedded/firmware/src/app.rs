@@ -143,6 +143,10 @@ impl App {
                     RemoteEvent::AllowFailed(_) => "allow failed",
                     RemoteEvent::Came => "came",
                     RemoteEvent::Went => "went",
+                    RemoteEvent::SameAs(known) => {
+                        self.main = *known;
+                        "known"
+                    }
                     RemoteEvent::Reaped | RemoteEvent::Forgotten => "forgotten",
                 };
                 say!("event ", text);

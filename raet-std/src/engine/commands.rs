@@ -71,7 +71,7 @@ impl Shared {
             let fill = |room: &mut [u8]| room.copy_from_slice(body.bytes());
             let id = state
                 .stack
-                .send(state.now, to, core, body.bytes().len(), fill)
+                .send(state.now, state.known(to), core, body.bytes().len(), fill)
                 .map_err(|error| match error {
                     Core::Gone => SendError::Gone,
                     Core::TooLong => SendError::TooLong {
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     pub(crate) fn forget(&self, remote: RemoteId) -> Result<(), Gone> {
-        self.command(|state| state.stack.forget(state.now, remote))
+        self.command(|state| state.stack.forget(state.now, state.known(remote)))
     }
 
     pub(crate) fn judge_role(

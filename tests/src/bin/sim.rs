@@ -395,7 +395,13 @@ fn summary(report: &Report, seeds: u64, took: Duration) {
             "simulated",
             format!("{hours:.1} hours, {} steps", report.steps),
         ),
-        ("sessions", report.sessions.to_string()),
+        (
+            "sessions",
+            format!(
+                "{}, and {} calls answered by somebody known elsewhere",
+                report.sessions, report.found
+            ),
+        ),
         ("datagrams", report.datagrams.to_string()),
         (
             "messages",

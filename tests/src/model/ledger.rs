@@ -215,7 +215,8 @@ impl Ledger {
                 RemoteEvent::Allowed => !told.joined && !restored,
                 RemoteEvent::Came => told.up || !told.allowed,
                 RemoteEvent::Went => !told.up,
-                RemoteEvent::Reaped | RemoteEvent::Pending { .. } => true,
+                // They stay where they are, and decide at once.
+                RemoteEvent::Reaped | RemoteEvent::Pending { .. } | RemoteEvent::SameAs(_) => true,
                 _ => false,
             };
         match what {

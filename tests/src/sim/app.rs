@@ -48,7 +48,10 @@ impl Simulation {
         for to in self.plan.hosts[n].connects.clone() {
             let host = &mut self.hosts[n];
             let time = host.time(self.now, self.plan.back);
-            let address = self.book.first(to);
+            let (first, now) = (self.book.first(to), self.book.address(to));
+            // Who has moved is called where it was, or somebody has told where it is; in the end somebody has.
+            let told = first != now && (self.healed || host.rng.percent(50));
+            let address = if told { now } else { first };
             host.trusted.insert(address);
             let shown = if host.plan.dual {
                 in_six(address)
@@ -350,28 +353,17 @@ impl Simulation {
     }
 
     /// A join failed in a way that asking again does not mend, and its application gives the remote up, with
-    /// what it was to bring:
-    ///
-    /// - Who answers where it called may be somebody that it knows by another remote: it says so by its name,
-    ///   or refuses, for it knows this estate, too.
-    /// - On a road that is not mutable what was claimed at a first meeting stands once keys are proven, kind and
-    ///   main too. Where anyone could claim it, it may be wrong, and then a person has to say so.
+    /// what it was to bring: on a road that is not mutable what was claimed at a first meeting stands once keys
+    /// are proven, kind and main too. Where anyone could claim it, it may be wrong, and then a person has to say so.
     pub(super) fn give_up(&mut self, n: usize, remote: RemoteId, why: JoinFailure) {
+        if why != JoinFailure::Changed || !self.healed || !self.plan.menace.is_there() {
+            return;
+        }
         let host = &mut self.hosts[n];
         let time = host.time(self.now, self.plan.back);
         let Some(engine) = &mut host.engine else {
             return;
         };
-        let Some(info) = engine.get().remote(remote) else {
-            return;
-        };
-        let mut remotes = engine.get().remotes().into_iter();
-        let mut known = || remotes.any(|r| r.proven && r.address == info.address);
-        let by_another = info.name.is_empty() && (why == JoinFailure::NameTaken || known());
-        let wrong = why == JoinFailure::Changed && self.healed && self.plan.menace.is_there();
-        if !by_another && !wrong {
-            return;
-        }
         host.asked.insert(remote);
         let _ = engine.call(|e| e.forget(time, remote));
         let life = self.hosts[n].life;
@@ -460,6 +452,7 @@ impl Simulation {
     fn peaceful_deed(&mut self, n: usize) {
         let just_now = self.now < self.plan.storm + 2 * S;
         self.make_room(n);
+        self.hang_up(n);
         if just_now || self.has_given_up(n) {
             self.call_all(n);
         }
@@ -507,14 +500,34 @@ impl Simulation {
         }
     }
 
-    /// Whether somebody whom it wants to reach is neither known to it nor called any more: it gave that remote up
-    /// for another one, which turned out to be a stranger's claim.
+    /// It calls nobody any more where nobody is whom it wants: they have moved, and were never met there.
+    fn hang_up(&mut self, n: usize) {
+        let host = &mut self.hosts[n];
+        let time = host.time(self.now, self.plan.back);
+        let Some(engine) = &mut host.engine else {
+            return;
+        };
+        let wanted = &self.plan.hosts[n].connects;
+        let mut remotes = engine.get().remotes();
+        remotes.retain(|r| {
+            let there = self.book.at(r.address);
+            r.name.is_empty() && there.is_none_or(|whose| !wanted.contains(&whose))
+        });
+        for remote in remotes {
+            host.asked.insert(remote.id);
+            let _ = engine.call(|e| e.forget(time, remote.id));
+        }
+    }
+
+    /// Whether somebody whom it wants to reach is neither known to it nor called any more: another one answered, or
+    /// it gave that remote up.
     fn has_given_up(&self, n: usize) -> bool {
         let engine = self.hosts[n].engine.as_ref().map(Metered::get);
         let gone = |engine: &dyn Engine, to: usize| {
-            let at = self.book.first(to);
-            engine.find(self.name(to)).is_none()
-                && !(engine.remotes().iter()).any(|r| r.address == at && r.name.is_empty())
+            let calls = |r: &RemoteInfo| {
+                r.name.is_empty() && self.book.owners(r.address).any(|whose| whose == to)
+            };
+            engine.find(self.name(to)).is_none() && !engine.remotes().iter().any(calls)
         };
         let mut wanted = self.plan.hosts[n].connects.iter();
         engine.is_some_and(|engine| wanted.any(|to| gone(engine, *to)))

@@ -320,6 +320,11 @@ impl Simulation {
                             self.ledger.forgot(n, whom);
                         }
                     }
+                    (RemoteEvent::SameAs(known), _) => {
+                        let life = self.hosts[n].life;
+                        self.report.found += 1;
+                        self.ledger.redirected(n, life, *remote, *known);
+                    }
                     (RemoteEvent::JoinFailed(why), _) => {
                         self.give_up(n, *remote, *why);
                     }

@@ -138,6 +138,14 @@ impl Ledger {
         *self.forgets.entry((host, whom)).or_default() += 1;
     }
 
+    /// What a host has to say goes by another of its remotes.
+    pub(super) fn redirected(&mut self, host: usize, life: u32, from: RemoteId, to: RemoteId) {
+        let sent = self.sent.iter_mut();
+        for sent in sent.filter(|s| (s.from, s.life, s.remote) == (host, life, from)) {
+            sent.remote = to;
+        }
+    }
+
     /// An application has taken a message.
     pub(super) fn took(
         &mut self,

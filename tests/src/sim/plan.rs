@@ -631,9 +631,8 @@ fn incidents(
         let incident = Incident::Partition(from, to, span(rng, 10 * S));
         put(rng, incident);
     }
-    let callers = Plan::callers(hosts);
-    for _ in 0..strength.rebind.min(callers.len() * 4) {
-        let n = callers[rng.below(callers.len())];
+    for _ in 0..strength.rebind {
+        let n = rng.below(count);
         let incident = if rng.percent(50) {
             Incident::TakeOver(n)
         } else {

@@ -29,6 +29,8 @@ pub struct Report {
     pub full: BTreeMap<&'static str, u64>,
     /// Sessions that were made.
     pub sessions: u64,
+    /// Calls that somebody answered who was known, and held elsewhere.
+    pub found: u64,
     /// Most curve operations that a datagram cost.
     pub curves: u64,
     /// A hash of everything that was sent and told, and when.
@@ -49,6 +51,7 @@ impl Report {
         self.sent += other.sent;
         self.received += other.received;
         self.sessions += other.sessions;
+        self.found += other.found;
         self.curves = self.curves.max(other.curves);
         add(&mut self.outcomes, &other.outcomes);
         add(&mut self.faults, &other.faults);

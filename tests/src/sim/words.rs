@@ -172,6 +172,7 @@ fn about(peer: &str, what: RemoteEvent) -> String {
         RemoteEvent::Came => format!("{peer} is heard"),
         RemoteEvent::Went => format!("{peer} does not answer"),
         RemoteEvent::Reaped => format!("{peer} was silent for long and is not asked any more"),
+        RemoteEvent::SameAs(_) => format!("{peer} is somebody known"),
         RemoteEvent::Forgotten => format!("{peer} is forgotten"),
     }
 }

@@ -77,6 +77,38 @@ both! {
         }
     }
 
+    fn two_that_moved_before_they_had_met_find_each_other<S>() {
+        // Each has heard the other's name where it was: in a request, or in a join that no allow followed.
+        for lost in [PacketKind::Response, PacketKind::Hello] {
+            let mut world = World::<S>::pair_with(|_| {}, |other| other.main = true);
+            world.lose = Box::new(move |p| p.kind().1 == lost);
+            let old = [world.connect(0, 1), world.connect(1, 0)];
+            world.run(ms(2000));
+            let names = ["other", "main"];
+            let heard = (0..2).filter(|n| world.estates[*n].stack.find(names[*n]) == Some(old[*n]));
+            // Of two requests that cross one is refused.
+            let both = if lost == PacketKind::Response { 1 } else { 2 };
+            assert_eq!(heard.count(), both, "{lost:?}");
+            for n in 0..2 {
+                world.send(n, old[n], 1, b"to whoever is there");
+            }
+            world.estates[0].address = address(4);
+            world.estates[1].address = address(5);
+            world.run(ms(20_000));
+            world.lose = Box::new(|_| false);
+            let new = [world.connect(0, 5), world.connect(1, 4)];
+            world.run(ms(60_000));
+            for (n, name) in names.into_iter().enumerate() {
+                let found = world.estates[n].stack.find(name).unwrap();
+                assert!(world.estates[n].stack.remote(found).unwrap().allowed, "{lost:?}");
+                assert_eq!(found, new[n]);
+                // What was for whoever is at the old address waits for them.
+                let old = world.estates[n].stack.remote(old[n]).unwrap();
+                assert_eq!((old.name.as_str(), old.queued), ("", 1));
+            }
+        }
+    }
+
     fn it_is_found_through_loss<S>() {
         for seed in 0..20 {
             let (mut world, known) = moved::<S>(true, |records| records);

@@ -239,7 +239,7 @@ both! {
         assert_eq!(world.estates[0].stack.find("bravo"), Some(asked));
         let bravos = world.connect(2, 0);
         world.send(2, bravos, 1, b"kept");
-        world.run(ms(10_000));
+        world.run(ms(1000));
         assert_eq!(world.outcomes(2), vec![], "the claim is in the way");
         let answered = (0..200).any(|_| {
             world.run(ms(500));

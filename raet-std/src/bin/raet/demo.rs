@@ -377,6 +377,7 @@ fn words(what: RemoteEvent) -> &'static str {
         RemoteEvent::Came => "hears",
         RemoteEvent::Went => "no longer hears",
         RemoteEvent::Reaped => "no longer asks for",
+        RemoteEvent::SameAs(_) => "has found again",
         RemoteEvent::Forgotten => "forgets",
     }
 }

@@ -163,6 +163,7 @@ impl Output {
                 "reaped",
                 format!("reaped: {who} was silent for so long that it is not asked any more"),
             ),
+            RemoteEvent::SameAs(_) => ("known", format!("known: {who} has moved here")),
             RemoteEvent::Forgotten => ("forgotten", format!("forgotten: {who}")),
             RemoteEvent::JoinFailed(why) => {
                 fields["reason"] = join_failure(why).0.into();

@@ -71,6 +71,33 @@ both! {
         }
     }
 
+    fn a_peer_that_was_given_the_id_of_a_stranger_is_heard_though_that_one_was_ahead<S>() {
+        // Evil has said hello in a session far ahead, and proves nothing; then alpha is told its id.
+        let mut world = World::<S>::new();
+        for (text, n) in [("main", 1), ("alpha", 2), ("evil", 9)] {
+            let mut config = config(text, n);
+            config.main = n == 1;
+            config.first_session = if n == 9 { 1000 } else { 1 };
+            world.add(config);
+        }
+        world.lose = Box::new(|p| p.to == address(2) && p.kind().0 == TransactionKind::Allow);
+        world.connect(2, 0);
+        world.run(ms(100));
+        let evil = world.estates[0].stack.find("evil").unwrap();
+        let held = world.estates[0].stack.remotes.get(evil.0).unwrap();
+        assert_eq!((held.proven, held.last_hello.map(|(si, _)| si)), (false, Some(1000)));
+        let source = held.near;
+        world.lose = Box::new(|p| p.from == address(2));
+        let main = world.connect(1, 0);
+        let destination = world.estates[1].stack.remote(main).unwrap().near;
+        let lie = Claim { source, destination, ..stranger("main", 1, 1) };
+        inject(&mut world, 1, address(0), &lie.request());
+        assert_eq!(world.estates[1].stack.remote(main).unwrap().far, source);
+        world.send(1, main, 1, b"kept");
+        world.run(ms(60_000));
+        assert_eq!(world.outcomes(1), vec![(1, Outcome::Delivered)]);
+    }
+
     fn a_second_remote_of_a_peer_goes_on_above_the_first<S>() {
         let mut world = World::<S>::new();
         for (text, n) in [("main", 1), ("other", 2)] {

@@ -47,7 +47,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     }
 
     /// Names are unique, and no one is this very estate (H16). A stranger that only claims a name gives
-    /// way (H4), and so does whoever else never proved it when the address that was asked answers:
+    /// way (H4); and whoever else never proved it gives the name up when an address that was asked answers:
     /// else anyone could keep a name from its owner. `answered`: the body is such an answer.
     pub(super) fn check_identity(
         &mut self,
@@ -66,7 +66,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if proven(slot) || proven(other) || !stranger && !answered {
             return Err(JoinFailure::NameTaken);
         }
-        self.evict(other);
+        if stranger {
+            self.evict(other);
+        } else if !self.give_name_up(other) {
+            return Err(JoinFailure::Refused); // shortly
+        }
         Ok(())
     }
 
@@ -148,6 +152,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 remote.far = claim.far;
                 remote.main = body.mode & 1 == 1;
                 remote.kind = body.kind;
+                if !named || !same_role {
+                    remote.last_hello = None; // another one's
+                }
             }
             let recorded = self.remotes.at(slot).filter(|r| r.recorded).map(of);
             if recorded.is_some() && (recorded != before || held != Some((address, claim.far))) {

@@ -296,7 +296,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     ) -> Result<(u32, bool), No> {
         let full = No::Silent(Reason::Full);
         if head.destination == 0 {
-            let named = self.by_name(&body.name);
+            let mut named = self.by_name(&body.name);
+            // Where nobody answers, a name that was claimed there is no longer held against others.
+            let silent = |r: &Remote<C>| {
+                let asks = matches!(r.join, Some(Join::Joinent(_)));
+                r.path.address != from && r.life.failures > 0 && !asks
+            };
+            if let Some(slot) = named
+                && self.remotes.at(slot).is_some_and(silent)
+                && self.give_name_up(slot)
+            {
+                named = None;
+            }
             if let Some(slot) = named.or_else(|| self.asked_for_at(from)) {
                 let moves = |r: &Remote<C>| !r.proven && r.path.address != from;
                 if self.remotes.at(slot).is_some_and(moves) {

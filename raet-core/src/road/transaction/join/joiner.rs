@@ -221,7 +221,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             request: None,
         };
         self.check_identity(slot, body, true)
-            .inspect_err(|_| self.disclaim(slot))?;
+            .inspect_err(|_| {
+                self.disclaim(slot);
+            })?;
         if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
