@@ -209,9 +209,10 @@ impl<const N: usize> Index for Scanned<N> {
 ///   places    0..3      3..8              10..14                   a list, in order of offset
 /// ```
 ///
-/// A body goes to the lowest gap that holds it. Bodies never move, so the free bytes may lie in
-/// gaps too small for one body that their sum would hold: then there is no room *now*. Taking takes
-/// O(bodies), giving O(1), each besides the filling with zeros.
+/// A body goes to the lowest gap that holds it. Where none does, but all gaps together would, the bodies
+/// close up first: else two estates, each with its pool full of gaps and of messages for the other, could
+/// wait for each other for ever. Taking takes O(bodies), and then O(bytes), giving O(1), each besides the
+/// filling with zeros.
 #[derive(Clone)]
 pub struct Pool<const BYTES: usize, const MESSAGES: usize> {
     bytes: [u8; BYTES],
@@ -242,6 +243,27 @@ impl<const BYTES: usize, const MESSAGES: usize> Pool<BYTES, MESSAGES> {
         }
         (len <= self.limits.total - offset).then_some((offset, None))
     }
+
+    /// Moves all bodies to the start, in their order, so that the free bytes lie together behind them.
+    fn close_up(&mut self) {
+        let mut end = 0;
+        let mut next = self.in_order.head();
+        while let Some((slot, place)) =
+            next.and_then(|slot| Some((slot, self.places.at_mut(slot)?)))
+        {
+            let from = core::mem::replace(&mut place.offset, end);
+            let len = place.len;
+            if from > end {
+                self.bytes.copy_within(from..from + len, end);
+                // What it has left is free.
+                if let Some(left) = self.bytes.get_mut(from.max(end + len)..from + len) {
+                    left.zeroize();
+                }
+            }
+            end += len;
+            next = self.places.next::<0>(slot);
+        }
+    }
 }
 
 impl<const BYTES: usize, const MESSAGES: usize> Bodies for Pool<BYTES, MESSAGES> {
@@ -260,7 +282,14 @@ impl<const BYTES: usize, const MESSAGES: usize> Bodies for Pool<BYTES, MESSAGES>
         if !self.limits.can_ever_hold(len) {
             return Err(NoRoom::Never);
         }
-        let (offset, before) = self.gap(len).ok_or(NoRoom::Now)?;
+        let (offset, before) = match self.gap(len) {
+            Some(gap) => gap,
+            None if len <= self.limits.total - self.used => {
+                self.close_up();
+                (self.used, None)
+            }
+            None => return Err(NoRoom::Now),
+        };
         let place = self
             .places
             .insert(Place { offset, len })

@@ -15,8 +15,7 @@
 //! Everything is made with a limit and never passes it: what is full says so and changes nothing.
 //! Nothing here panics, whatever slot, handle or id it is given; where a caller's mistake can be
 //! seen, a debug build asserts. Given the same calls, both families choose the same slots and give
-//! the same answers, but for two things: [`Pool`] may be too fragmented for a body that `Budget`
-//! would take, and an allocator may refuse what a limit allows.
+//! the same answers, but for one thing: an allocator may refuse what a limit allows.
 //!
 //! What may not enter: anything of the protocol, and anything that iterates over a hash table.
 

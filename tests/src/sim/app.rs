@@ -11,7 +11,7 @@ use raet_core::keep::Status;
 use raet_core::road::{RemoteInfo, RoleInfo};
 use raet_core::{RemoteId, SendOptions};
 
-use super::engine::{Engine, Kind, Metered, Taken};
+use super::engine::{Engine, Metered, Taken};
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
 use super::net::in_six;
@@ -283,7 +283,7 @@ impl Simulation {
         match sent {
             Err(SendError::TooLong) if too_long => Ok(()),
             // Where there is room for every message there is room for the first.
-            Err(SendError::Full) if self.is_empty_heap(n) => {
+            Err(SendError::Full) if self.has_nothing_open(n) => {
                 let what = format!("{} has nothing on its way, and is full", self.name(n));
                 Err((Rule::Verdict, what))
             }
@@ -299,14 +299,11 @@ impl Simulation {
         }
     }
 
-    /// Whether a host has no message on its way, on a storage that is not split up. What it sends to an
-    /// attacker is not in the ledger.
-    fn is_empty_heap(&self, n: usize) -> bool {
-        let host = &self.hosts[n];
+    /// Whether a host has no message on its way. What it sends to an attacker is not in the ledger.
+    fn has_nothing_open(&self, n: usize) -> bool {
         let mut open = self.ledger.open(|n| self.hosts[n].life);
         let counted = !self.plan.menace.is_there() && !self.plan.takes_over();
-        let heap = host.plan.kind == Kind::Heap && counted;
-        heap && open.all(|(_, sent)| sent.from != n)
+        counted && open.all(|(_, sent)| sent.from != n)
     }
 
     /// The host that a remote is, as far as a person can see; `None`: somebody else, who may claim to
@@ -500,22 +497,32 @@ impl Simulation {
         }
     }
 
-    /// It calls nobody any more where nobody is whom it wants: they have moved, and were never met there.
+    /// It calls nobody any more where nobody is whom it wants: they have moved, and were never met there. And it
+    /// forgets who cannot be found again.
     fn hang_up(&mut self, n: usize) {
-        let host = &mut self.hosts[n];
-        let time = host.time(self.now, self.plan.back);
-        let Some(engine) = &mut host.engine else {
+        let Some(engine) = &self.hosts[n].engine else {
             return;
         };
         let wanted = &self.plan.hosts[n].connects;
         let mut remotes = engine.get().remotes();
-        remotes.retain(|r| {
-            let there = self.book.at(r.address);
-            r.name.is_empty() && there.is_none_or(|whose| !wanted.contains(&whose))
+        remotes.retain(|r| match self.whom(n, r) {
+            _ if r.name.is_empty() => {
+                let there = self.book.at(r.address);
+                there.is_none_or(|whose| !wanted.contains(&whose))
+            }
+            Some(whom) => !self.may_find(n, r, whom),
+            None => false,
         });
         for remote in remotes {
+            if let Some(whom) = self.named(&remote) {
+                self.ledger.forgot(n, whom);
+            }
+            let host = &mut self.hosts[n];
+            let time = host.time(self.now, self.plan.back);
             host.asked.insert(remote.id);
-            let _ = engine.call(|e| e.forget(time, remote.id));
+            if let Some(engine) = &mut host.engine {
+                let _ = engine.call(|e| e.forget(time, remote.id));
+            }
         }
     }
 
