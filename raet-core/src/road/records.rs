@@ -82,9 +82,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.told = true;
             remote.recorded = true;
         }
-        // At least so many bytes have joined it.
+        // At least so many bytes have joined it, which may have waited for a person.
         let bytes = SHORTEST_JOIN + kept.name.len() + kept.role.len();
-        let greet = self.may_greet(slot, kept.far, bytes);
+        let pended = self.role_of(slot).is_some_and(|role| role.judged);
+        let greet = self.may_greet(slot, kept.far, bytes, pended);
         if let Some(remote) = self.remotes.at_mut(slot) {
             remote.life.kept = remote.joined && greet;
         }

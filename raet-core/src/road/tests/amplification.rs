@@ -11,6 +11,7 @@ use super::world::{Packet, World, address, config, name, secrets};
 use crate::config::{Config, Presence, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::SetupError;
+use crate::keep::Status;
 use crate::road::RoadStack;
 use crate::storage::{Fixed, Storage as _};
 use crate::time::Duration;
@@ -313,15 +314,18 @@ enum Host {
     Sends,
     /// It begins allows with `o`.
     Allows,
+    /// A message waits for `o`; a person has doubts about its keys, and accepts them after all.
+    Accepts,
     /// Presence is on, and after the last datagram the estate is started anew.
     Restarts,
 }
 
-const HOSTS: [Host; 5] = [
+const HOSTS: [Host; 6] = [
     Host::Rests,
     Host::Watches,
     Host::Sends,
     Host::Allows,
+    Host::Accepts,
     Host::Restarts,
 ];
 
@@ -376,6 +380,12 @@ fn play(own: &Own, stage: Stage, host: Host, form: Form, plot: Plot) -> (usize, 
             road.estates[0].stack.set_presence(now, presence);
         }
         (Host::Sends, Some(o)) => road.send(0, o, 1, b"waits"),
+        (Host::Accepts, Some(o)) => {
+            road.send(0, o, 1, b"waits");
+            let stack = &mut road.estates[0].stack;
+            stack.config.trust = Trust::Never;
+            stack.judge_role(now, "o", Status::Pending, None).unwrap();
+        }
         _ => {}
     }
     let near = o.map_or(1, |o| road.estates[0].stack.remote(o).unwrap().near);
@@ -396,6 +406,14 @@ fn play(own: &Own, stage: Stage, host: Host, form: Form, plot: Plot) -> (usize, 
             road.run(secs(6));
         }
     }
+    if host == Host::Accepts {
+        // The message has been tried for by then.
+        road.run(secs(16));
+        let now = road.now;
+        let stack = &mut road.estates[0].stack;
+        let judged = stack.judge_role(now, "o", Status::Accepted, None);
+        assert_eq!(judged.is_ok(), stack.find("o").is_some());
+    }
     if host == Host::Restarts {
         road.run(Duration::from_millis(20));
         let records = road.estates[0].records.clone();
@@ -412,11 +430,11 @@ fn bytes(packets: &[Packet]) -> usize {
     packets.iter().map(|p| p.bytes.len()).sum()
 }
 
-/// Whether the host itself has something to say to whoever says that it is `o`: it says it where that
-/// one claims to be.
+/// Whether the host itself has something to say to whoever says that it is `o`, or accepts it: it says it
+/// where that one claims to be.
 fn asks_for_strangers(stage: Stage, host: Host) -> bool {
     let unproven = !matches!(stage, Stage::Holds | Stage::Trusting | Stage::Immutable);
-    unproven && matches!(host, Host::Sends | Host::Allows)
+    unproven && matches!(host, Host::Sends | Host::Allows | Host::Accepts)
 }
 
 /// Every plot on these stages, with these hosts; tells the most that was drawn, in hundredths of what
@@ -454,6 +472,22 @@ fn a_forger_draws_at_most_three_times_its_bytes() {
         let own = Own::all(head, body, 255).swap_remove(0);
         let most = play_all(&own, &STAGES, &HOSTS, &[SHORTEST]);
         assert!(most > 250, "so close that a little more is seen: {most}");
+    }
+}
+
+#[test]
+fn nor_does_it_when_a_person_accepts_what_it_says() {
+    // With one of these names there is room for a hello beside the response, but not for a pend, too.
+    for (head, body) in ways() {
+        for len in (1..60).step_by(6) {
+            let own = Own {
+                head,
+                body,
+                kind: 255,
+                name: "n".repeat(len),
+            };
+            play_all(&own, &[Stage::Holds], &[Host::Accepts], &[SHORTEST]);
+        }
     }
 }
 

@@ -327,11 +327,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                 .flatten();
             packet.body = Some(self.own_body(uid));
         }
+        let held = self.remotes.at(slot)?.path.address;
         match self.join_mut(slot)? {
             Join::Joiner(j) if j.pended => j.clock.sent_once(),
             Join::Joiner(j) => j.clock.sent(now),
             // The peer asks again only after a minute, and is no stranger to whoever accepted it.
-            Join::Joinent(j) if j.standing == Standing::Accepted => j.clock.sent(now),
+            Join::Joinent(j) if j.standing == Standing::Accepted && j.address == held => {
+                j.clock.sent(now);
+            }
             // H9: a stranger draws one answer for each time it asks.
             Join::Joinent(j) => j.clock.sent_once(),
         }

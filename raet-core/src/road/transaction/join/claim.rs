@@ -164,7 +164,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let expires = now + self.config.timers.candidate;
         let brought = offer.unproven_keys.then(|| self.keys_hash(&keys));
-        let greeted = (claim.request).is_some_and(|bytes| !self.may_greet(slot, claim.far, bytes));
+        let pended = offer.status == Status::Pending;
+        let greeted =
+            (claim.request).is_some_and(|bytes| !self.may_greet(slot, claim.far, bytes, pended));
         self.drop_candidate(slot);
         let Some(remote) = self.remotes.at_mut(slot) else {
             return Err(JoinFailure::Malformed);
@@ -198,10 +200,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Ok(offer.status)
     }
 
-    /// Whether a join of so many bytes may draw a hello of ours beside its response: both together are
-    /// at most 3 x as long (H9). `far`: the id that it gave us.
+    /// Whether a join of so many bytes may draw a hello of ours beside its response, and beside a pend before
+    /// that: all together are at most 3 x as long (H9). `far`: the id that it gave us.
     #[inline(never)] // its frame must not lie under the others' on a small stack
-    pub(crate) fn may_greet(&self, slot: u32, far: u32, bytes: usize) -> bool {
+    pub(crate) fn may_greet(&self, slot: u32, far: u32, bytes: usize, pended: bool) -> bool {
         // Numbers that are not known yet are taken for long ones.
         let long = u32::MAX;
         let mut response = self.join_head(slot, false, long, PacketKind::Response);
@@ -209,9 +211,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         response.destination = far;
         let mut hello = self.allow_head(slot, Target::Held, PacketKind::Hello);
         (hello.destination, hello.session, hello.transaction_id) = (far, long, long);
-        let response = head_len(&response) + self.longest_join();
+        let head = head_len(&response);
+        let pend = if pended { head } else { 0 };
+        let response = head + self.longest_join();
         let hello = head_len(&hello) + Hello::LEN + hello.foot.len();
-        response + hello <= 3 * bytes
+        pend + response + hello <= 3 * bytes
     }
 
     /// As strangers, candidates at one address share few places: the oldest goes.

@@ -220,10 +220,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             body,
             request: None,
         };
-        self.check_identity(slot, body, true)
-            .inspect_err(|_| {
-                self.disclaim(slot);
-            })?;
+        self.check_identity(slot, body, true).inspect_err(|_| {
+            self.disclaim(slot);
+        })?;
         if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
