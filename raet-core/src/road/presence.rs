@@ -2,7 +2,7 @@
 //! silence (hardening: H10).
 
 use super::UNPROVEN;
-use super::remote::Remote;
+use super::remote::{Kept, Remote};
 use super::stack::RoadStack;
 use crate::config::Presence;
 use crate::crypto::Crypto;
@@ -38,8 +38,9 @@ const BATCH: usize = 64;
 /// not: it may have lost us, and says so to nothing else (H10).
 const SILENCE: Span = Span::from_micros(10_000_000);
 
-/// How soon an attempt is made again for which something here was not ready.
-const SOON: Span = Span::from_micros(20_000);
+/// How soon an attempt is made again for which something here was not ready: after twice as long each
+/// time, up to 640 ms.
+const SOON: u32 = 20_000;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// The next deadline; `None`: only a datagram or a command can make something happen.
@@ -117,7 +118,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         remote.life.next = Instant::NEVER;
-        let owed = core::mem::take(&mut remote.life.owed);
+        let owed = remote.life.owed > 0;
         if remote.gone || remote.busy() {
             return;
         }
@@ -163,9 +164,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn wants(&self, slot: u32) -> bool {
         let stranger = self.remotes.is_linked::<UNPROVEN>(slot);
         self.remotes.at(slot).is_some_and(|r| {
-            let known = (r.joined || r.proven) && (r.life.kept || !stranger);
+            let known = (r.joined || r.proven) && (r.life.kept == Kept::Stored || !stranger);
             r.life.wanted
-                || r.life.owed
+                || r.life.owed > 0
                 || !r.waiting.is_empty()
                 || !r.open.is_empty()
                 || self.config.presence.is_some() && known && !r.life.reaped
@@ -210,8 +211,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     pub(crate) fn attempt_failed(&mut self, now: Instant, slot: u32) {
         let pace = self.config.timers.retry;
         if let Some(remote) = self.remotes.at_mut(slot) {
+            if core::mem::replace(&mut remote.life.kept, Kept::No) != Kept::No {
+                remote.joined = false; // as its record says
+            }
             let life = &mut remote.life;
-            life.kept = false; // whoever an earlier life joined is reached for once
+            life.owed = 0;
             life.failures = life.failures.saturating_add(1);
             life.interval = pace.doubled(life.interval);
         }
@@ -221,8 +225,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Something here was not ready: the attempt is made again shortly, and counts for nothing.
     pub(crate) fn retry_soon(&mut self, now: Instant, slot: u32) {
         if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.life.next = now + SOON;
-            remote.life.owed = true;
+            let life = &mut remote.life;
+            life.next = now + Span::from_micros(u64::from(SOON << life.owed.min(5)));
+            life.owed = life.owed.saturating_add(1);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::RECORDS;
 use super::path::plain;
+use super::remote::Kept;
 use super::session::{at_or_after, next_id};
 use super::stack::RoadStack;
 use crate::crypto::Crypto;
@@ -87,7 +88,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let pended = self.role_of(slot).is_some_and(|role| role.judged);
         let greet = self.may_greet(slot, kept.far, bytes, pended);
         if let Some(remote) = self.remotes.at_mut(slot) {
-            remote.life.kept = remote.joined && greet;
+            if remote.joined && !kept.proven && greet {
+                remote.life.kept = Kept::Recorded;
+                self.record(slot);
+            }
         }
         self.kept_remotes += 1;
         if kept.proven {
@@ -116,7 +120,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// A keep has stored this record: what waited for it goes on. To be told of each one that was handed
     /// out; an end that a newer record of its place replaces before it is stored counts as stored.
     pub fn handle_stored(&mut self, now: Instant, record: &Record) {
-        self.clock(now);
+        let now = self.clock(now);
         match record {
             Record::Estate(EstateRecord { sessions }) => {
                 if at_or_after(*sessions, self.sessions_stored) {
@@ -125,7 +129,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             }
             Record::Forgotten(_) => self.kept_remotes = self.kept_remotes.saturating_sub(1),
             Record::ForgottenRole(_) => self.kept_roles = self.kept_roles.saturating_sub(1),
-            Record::Remote(_) | Record::Role(_) => {}
+            Record::Remote(RemoteRecord { name, joined, .. }) => {
+                if !joined
+                    && let Some(slot) = self.by_name(name)
+                    && let Some(remote) = self.remotes.at_mut(slot)
+                    && remote.life.kept == Kept::Recorded
+                {
+                    remote.life.kept = Kept::Stored;
+                    self.plan(now, slot);
+                    self.settle(slot);
+                }
+            }
+            Record::Role(_) => {}
         }
     }
 
@@ -174,7 +189,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             main: remote.main,
             kind: remote.kind,
             role,
-            joined: remote.joined,
+            joined: remote.joined && remote.life.kept == Kept::No,
             proven: remote.proven,
             session: covered,
         };

@@ -116,11 +116,23 @@ pub(crate) struct Life {
     pub(crate) interval: Span,
     /// The host wants it connected.
     pub(crate) wanted: bool,
-    /// An allow was begun and waits for the keep.
-    pub(crate) owed: bool,
-    /// An earlier life joined it, and may have died before it could put down that it had proven itself; one
-    /// hello of ours to where it claims to be is no more than its join was long enough for (H9).
-    pub(crate) kept: bool,
+    /// How often an allow was to begin that waits for the keep.
+    pub(crate) owed: u8,
+    /// What an earlier life left of it.
+    pub(crate) kept: Kept,
+}
+
+/// Of a remote that an earlier life joined. That life may have died before it could put down that the remote had
+/// proven itself; and one hello of ours to where it claims to be is no more than its join was long enough for
+/// (H9). But no later life is to say another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kept {
+    /// There is nothing to make up for.
+    No,
+    /// It is reached for once its record says that it was.
+    Recorded,
+    /// So it says.
+    Stored,
 }
 
 /// A join's claim about a remote that was proven: it counts when an allow proves the keys over it.
@@ -201,8 +213,8 @@ impl<C: Crypto> Remote<C> {
                 failures: 0,
                 interval: Span::ZERO,
                 wanted: false,
-                owed: false,
-                kept: false,
+                owed: 0,
+                kept: Kept::No,
             },
             waiting: List::new(),
             open: List::new(),

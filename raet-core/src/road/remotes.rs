@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::net::SocketAddr;
 
-use super::remote::Remote;
+use super::remote::{Kept, Remote};
 use super::stack::RoadStack;
 use super::{NEWS, READY, RECORDS, UNPROVEN};
 use crate::crypto::{Crypto, Purpose};
@@ -242,6 +242,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         };
         remote.proven = true;
+        remote.life.kept = Kept::No;
         if let Some(role) = remote.role.and_then(|r| self.roles.at_mut(r)) {
             role.proven = true;
         }

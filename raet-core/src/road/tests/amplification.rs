@@ -316,7 +316,7 @@ enum Host {
     Allows,
     /// A message waits for `o`; a person has doubts about its keys, and accepts them after all.
     Accepts,
-    /// Presence is on, and after the last datagram the estate is started anew.
+    /// Presence is on, and after the last datagram the estate is started anew, more than once.
     Restarts,
 }
 
@@ -415,11 +415,13 @@ fn play(own: &Own, stage: Stage, host: Host, form: Form, plot: Plot) -> (usize, 
         assert_eq!(judged.is_ok(), stack.find("o").is_some());
     }
     if host == Host::Restarts {
-        road.run(Duration::from_millis(20));
-        let records = road.estates[0].records.clone();
-        let mut main = own.config();
-        main.presence = Some(Presence::default());
-        road.restart(0, main, records);
+        for after in [20, 3000, 3000] {
+            road.run(Duration::from_millis(after));
+            let records = road.estates[0].records.clone();
+            let mut main = own.config();
+            main.presence = Some(Presence::default());
+            road.restart(0, main, records);
+        }
     }
     road.run(secs(150));
     let drawn = road.log.into_iter().map(|(_, p)| p);
@@ -476,8 +478,8 @@ fn a_forger_draws_at_most_three_times_its_bytes() {
 }
 
 #[test]
-fn nor_does_it_when_a_person_accepts_what_it_says() {
-    // With one of these names there is room for a hello beside the response, but not for a pend, too.
+fn nor_when_a_person_accepts_it_or_the_estate_is_started_anew() {
+    // With one of these names there is room for a hello beside the response, but not for a pend or hello more.
     for (head, body) in ways() {
         for len in (1..60).step_by(6) {
             let own = Own {
@@ -486,7 +488,8 @@ fn nor_does_it_when_a_person_accepts_what_it_says() {
                 kind: 255,
                 name: "n".repeat(len),
             };
-            play_all(&own, &[Stage::Holds], &[Host::Accepts], &[SHORTEST]);
+            let hosts = [Host::Accepts, Host::Restarts];
+            play_all(&own, &[Stage::Main, Stage::Holds], &hosts, &[SHORTEST]);
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
 use crate::road::UNPROVEN;
 use crate::road::answered::Allows;
-use crate::road::remote::Target;
+use crate::road::remote::{Kept, Target};
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
@@ -232,7 +232,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let answers = matches!(open.stage, Stage::Cookie { .. });
         // An earlier life may have joined a stranger where it only claimed to be.
-        let may_answer = answers || remote.life.kept;
+        let may_answer = answers || remote.life.kept != Kept::No;
         match open.target {
             // It has answered from there.
             _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,

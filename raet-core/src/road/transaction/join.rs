@@ -23,6 +23,7 @@ use crate::crypto::Crypto;
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
 use crate::road::answered::Joins;
+use crate::road::remote::Kept;
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
 use crate::storage::Storage;
@@ -117,6 +118,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let news = !remote.joined || !remote.proven;
         remote.joined = true;
+        remote.life.kept = Kept::No;
         if vacuous && !remote.proven {
             remote.rsid = 0;
             remote.last_hello = None;

@@ -64,6 +64,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         {
             candidate.greeted = true;
         }
+        remote.life.owed = 0;
         remote.allow_attempts = remote.allow_attempts.wrapping_add(1);
         let (birth, attempt, si) = (remote.birth, remote.allow_attempts, remote.sid);
         let short = self.suite.draw_secret(Purpose::ShortSecret {
