@@ -222,6 +222,24 @@ both! {
         }
     }
 
+    fn who_began_a_session_and_is_gone_is_asked_whether_it_has_the_last_one<S>() {
+        let (mut world, other, main) = World::<S>::allowed();
+        world.estates[0].stack.allow(world.now, other).unwrap();
+        world.settle();
+        world.lose = Box::new(|p| p.from == address(1));
+        world.run(ms(10));
+        let mut again = config("main", 1);
+        again.main = true;
+        let records = world.estates[0].records.clone();
+        world.restart(0, again, records);
+        world.lose = Box::new(|_| false);
+        // Nobody has anything to say, nor asks for signs of life.
+        world.run(ms(20_000));
+        for (n, whom) in [(0, world.estates[0].stack.find("other").unwrap()), (1, main)] {
+            assert!(world.estates[n].stack.remote(whom).unwrap().allowed, "{n}");
+        }
+    }
+
     fn a_name_is_free_once_another_answers_where_it_was_claimed<S>() {
         // Main asks for whoever is at an address. Somebody there says bravo; later alpha answers there, whom
         // main knows from elsewhere.

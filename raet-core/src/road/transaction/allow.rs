@@ -30,7 +30,7 @@ use crate::crypto::{Crypto, Purpose};
 use crate::event::{AllowFailure, RemoteEvent};
 use crate::road::UNPROVEN;
 use crate::road::answered::Allows;
-use crate::road::remote::{Kept, Target};
+use crate::road::remote::{Kept, Remote, Target};
 use crate::road::session::{Session, Window, at_or_after, next_id};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::{Clock, Tick};
@@ -263,6 +263,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         });
         self.close_handshake(slot);
         if !own {
+            // Who begins a session may have lost the last one, and says so when it is asked (H10).
+            let ready = self.remotes.at(slot).is_some_and(Remote::ready);
+            if ready && target == Target::Held && self.wants(slot) {
+                self.start_alive(now, slot);
+            }
             return;
         }
         // Tried for a call, it says nothing of where the remote is held.
