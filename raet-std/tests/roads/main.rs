@@ -298,6 +298,42 @@ fn a_peer_that_comes_late_is_reached_all_the_same() {
 }
 
 #[test]
+fn who_has_moved_is_found_where_it_is_called() {
+    let again = || open(main_estate().secrets(Secrets::new(&[1; 32], &[2; 32])));
+    let (main, other) = (again(), open(other_estate()));
+    let known = other.connect(main.local_addr()).expect("room for one");
+    let before = other.send(known, &Body::raw("before")).expect("room");
+    assert_eq!(next(&main).bytes, b"before");
+    assert_eq!(end(&before), Outcome::Delivered);
+    assert!(main.shutdown(&Shutdown::default()).is_complete());
+    let main = again();
+    let call = other.connect(main.local_addr()).expect("room");
+    assert_ne!(call, known);
+    let first = other.send(call, &Body::raw("first")).expect("room");
+    assert_eq!(next(&main).bytes, b"first");
+    assert_eq!(end(&first), Outcome::Delivered);
+    let same = |event: &Event| {
+        matches!(event, Event::Remote { remote, what, .. }
+            if (*remote, *what) == (call, RemoteEvent::SameAs(known)))
+    };
+    let mut told = std::iter::from_fn(|| other.event_for(PATIENCE).expect("open"));
+    assert!(told.any(|event| same(&event)));
+    // Both handles are good.
+    for remote in [call, known] {
+        let info = other.remote(remote).expect("known");
+        assert_eq!((info.id, info.address), (known, main.local_addr()));
+        let more = other.send(remote, &Body::raw("more")).expect("room");
+        assert_eq!(next(&main).bytes, b"more");
+        assert_eq!(end(&more), Outcome::Delivered);
+    }
+    other.forget(call).expect("it is there");
+    assert_eq!(other.remote(known), None);
+    assert_eq!(other.remote(call), None);
+    let gone = other.send(call, &Body::raw("in vain"));
+    assert!(matches!(gone, Err(SendError::Gone)), "{gone:?}");
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let road = open(main_estate());
     let error = main_estate()

@@ -335,11 +335,16 @@ impl Simulation {
     fn may_find(&self, n: usize, remote: &RemoteInfo, whom: usize) -> bool {
         let hosts = &self.plan.hosts;
         let calls = |a: usize, b: usize| hosts[a].connects.contains(&b);
-        let there = self.hosts[whom].engine.as_ref();
+        let there = self.hosts[whom].engine.as_ref().map(Metered::get);
+        // Under that name it may have somebody else by now.
+        let knows = |e: &dyn Engine| {
+            let held = e.find(self.name(n)).and_then(|id| e.remote(id));
+            held.is_some_and(|r| r.proven)
+        };
         calls(n, whom)
             || calls(whom, n)
             || self.book.address(whom) == remote.address
-                && (hosts[whom].main || there.is_none_or(|e| e.get().find(self.name(n)).is_some()))
+                && (hosts[whom].main || there.is_none_or(knows))
     }
 
     /// Whether who sent this keeps to no rule: it bears an attacker's keys, whatever it is called.

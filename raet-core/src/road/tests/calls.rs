@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::both;
-use super::world::{World, address, config, lossy, ms, secrets};
+use super::world::{World, address, config, lossy, ms, name, secrets};
 use crate::config::Config;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Event, JoinFailure, Outcome, RemoteEvent};
@@ -106,6 +106,30 @@ both! {
                 let old = world.estates[n].stack.remote(old[n]).unwrap();
                 assert_eq!((old.name.as_str(), old.queued), ("", 1));
             }
+        }
+    }
+
+    fn it_is_found_while_it_begins_a_session_itself<S>() {
+        for names in [["main", "other"], ["main", "a-client"]] {
+            let mut world = World::<S>::pair_with(|_| {}, |c| (c.name, c.role) = (name(names[1]), name(names[1])));
+            world.connect(1, 0);
+            world.run(ms(500));
+            let records = world.estates[0].records.clone();
+            world.add_with(main_config(true), S::LIMITS, records);
+            let (again, records) = (config(names[1], 2), world.estates[1].records.clone());
+            world.restart(1, again, records);
+            let known = world.estates[1].stack.find("main").unwrap();
+            let client = world.estates[2].stack.find(names[1]).unwrap();
+            // Meanwhile the client misses it where it was, and is not heard.
+            world.lose = Box::new(|_| true);
+            world.send(1, known, 7, b"waits");
+            world.estates[2].stack.allow(world.now, client).unwrap();
+            world.run(ms(100));
+            world.lose = Box::new(|p| p.to == address(0) || p.from == address(0));
+            let call = world.connect(1, 2);
+            world.send(1, call, 8, b"found");
+            world.run(ms(1500));
+            assert_eq!(world.outcomes(1).len(), 2, "{names:?}");
         }
     }
 

@@ -237,8 +237,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             // It has answered from there.
             _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
             Target::Candidate => {
-                let to = remote.way(open.target).0;
-                to != remote.path.address && self.asked_for_at(to).is_none()
+                let elsewhere = remote.way(open.target).0 != remote.path.address;
+                elsewhere && !self.is_call(slot, open.target)
             }
             Target::Held => may_answer && self.remotes.is_linked::<UNPROVEN>(slot),
         }

@@ -44,13 +44,16 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.answer(Some(slot), to, head, PacketKind::Unjoined, 0);
             return Verdict::Taken;
         }
+        let called = self.is_call(slot, target);
         if let Some(open) = remote.allow.and_then(|h| self.handshakes.at(h)) {
             if open.is_allower() {
-                if target == Target::Candidate && open.target == Target::Held {
+                // Where the host calls it has answered, and not where it is held.
+                let better = called && open.target == Target::Held;
+                if target == Target::Candidate && open.target == Target::Held && !better {
                     // The proven way first (H4): what comes over a claim may be a recording.
                     return self.stats.drop(Reason::NoSession);
                 }
-                if self.config.name < remote.name {
+                if self.config.name < remote.name && !better {
                     self.answer(Some(slot), to, head, PacketKind::Refuse, 0); // a race, and ours goes on
                     return Verdict::Taken;
                 }
@@ -88,7 +91,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     (self.handshakes.insert(handshake), self.remotes.at_mut(slot))
                 {
                     remote.allow = Some(handle.slot());
-                    remote.allow_claimed = proven && target == Target::Candidate;
+                    remote.allow_claimed = proven && target == Target::Candidate && !called;
                     remote.last_hello = Some((head.session, head.transaction_id));
                     if let Some(session) = &mut remote.session {
                         session.certain = false;

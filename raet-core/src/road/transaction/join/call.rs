@@ -13,6 +13,7 @@
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::road::RemoteId;
+use crate::road::remote::Target;
 use crate::road::stack::RoadStack;
 use crate::storage::Storage;
 use crate::time::{Instant, Span};
@@ -45,6 +46,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.plan(now, call);
         self.start_join_at(now, known, address, true, false);
         self.settle(known);
+    }
+
+    /// Whether this way leads to where the host calls, and a known remote has answered.
+    pub(crate) fn is_call(&self, slot: u32, target: Target) -> bool {
+        let way = self.remotes.at(slot).map(|r| r.way(target).0);
+        target == Target::Candidate && way.is_some_and(|at| self.asked_for_at(at).is_some())
     }
 
     /// What a known remote tried for the call at this address has failed. False: there is none.
