@@ -236,12 +236,15 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         match open.target {
             // It has answered from there.
             _ if matches!(open.stage, Stage::Initiate { .. } | Stage::Ack(_)) => false,
-            Target::Candidate => {
-                let elsewhere = remote.way(open.target).0 != remote.path.address;
-                elsewhere && !self.is_call(slot, open.target)
-            }
+            Target::Candidate => self.is_word(slot, open.target),
             Target::Held => may_answer && self.remotes.is_linked::<UNPROVEN>(slot),
         }
+    }
+
+    /// Whether only a join has said that a remote which is held elsewhere is to be found this way.
+    fn is_word(&self, slot: u32, target: Target) -> bool {
+        let elsewhere = |r: &Remote<C>| r.way(target).0 != r.path.address;
+        self.remotes.at(slot).is_some_and(elsewhere) && !self.is_call(slot, target)
     }
 
     /// The peer's packet does not prove what it must: it is told so, and the allow is over.

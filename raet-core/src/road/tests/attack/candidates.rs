@@ -8,9 +8,10 @@ use core::net::SocketAddr;
 use crate::config::Trust;
 use crate::event::RemoteEvent;
 use crate::road::RemoteId;
+use crate::road::remote::Target;
 use crate::road::tests::both;
 use crate::road::tests::forge::{Claim, inject, keys, packet, recorded, stranger};
-use crate::road::tests::world::{World, address, config, ms};
+use crate::road::tests::world::{World, address, config, ms, name};
 use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
 use crate::wire::{Flags, FootKind, Frame, Head, PacketKind, TransactionKind};
@@ -216,6 +217,27 @@ both! {
             assert!(!world.happened(0).iter().any(|what| matches!(what, RemoteEvent::AllowFailed(_))));
             assert_eq!(other.keys, Some(keys(2)));
         }
+    }
+
+    fn an_allow_over_a_claim_ends_without_a_word<S>() {
+        let mut world = World::<S>::pair_with(|_| {}, |c| (c.name, c.role) = (name("a"), name("a")));
+        let main = world.connect(1, 0);
+        world.run(ms(500));
+        let a = world.estates[0].stack.find("a").unwrap();
+        let claim = Claim { role: "a", ..stranger("a", 2, 1) };
+        inject(&mut world, 0, address(5), &claim.request());
+        world.forget_past();
+        let now = world.now;
+        world.estates[0].stack.start_allow_with(now, a.0.slot(), Target::Candidate);
+        world.estates[0].stack.settle(a.0.slot());
+        world.settle();
+        assert_eq!(hellos(&world, 0), [(address(5), claim.source)]);
+        // The true one begins an allow meanwhile, and by their names that one goes on.
+        world.estates[1].stack.allow(now, main).unwrap();
+        world.run(ms(100));
+        assert!(world.estates[0].stack.remote(a).unwrap().allowed);
+        let claimed = world.log.iter().filter(|(_, p)| p.to == address(5));
+        assert_eq!(claimed.count(), 1);
     }
 
     fn a_recorded_hello_over_a_forged_join_does_not_hold_up_our_own_allow<S>() {

@@ -252,7 +252,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         Verdict::Repeated
     }
 
-    /// Ends an allow of ours with a word to the peer.
+    /// Ends an allow of ours with a word to the peer, unless only a join has said where it is (H9).
     pub(super) fn end_own_allow(
         &mut self,
         slot: u32,
@@ -264,7 +264,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let mut head = self.allow_head(slot, target, packet);
         head.session = si;
         head.transaction_id = ti;
-        if let Some(to) = self.remotes.at(slot).map(|r| r.way(target).0) {
+        if let Some(to) = self.remotes.at(slot).map(|r| r.way(target).0)
+            && !self.is_word(slot, target)
+        {
             self.reply(Some(slot), to, head);
         }
         self.close_handshake(slot);
