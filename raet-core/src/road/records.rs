@@ -87,11 +87,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let bytes = SHORTEST_JOIN + kept.name.len() + kept.role.len();
         let pended = self.role_of(slot).is_some_and(|role| role.judged);
         let greet = self.may_greet(slot, kept.far, bytes, pended);
-        if let Some(remote) = self.remotes.at_mut(slot) {
-            if remote.joined && !kept.proven && greet {
-                remote.life.kept = Kept::Recorded;
-                self.record(slot);
-            }
+        if let Some(remote) = self.remotes.at_mut(slot)
+            && remote.joined
+            && !kept.proven
+            && greet
+        {
+            remote.life.kept = Kept::Recorded;
+            self.record(slot);
         }
         self.kept_remotes += 1;
         if kept.proven {

@@ -89,8 +89,8 @@ both! {
             // Of two requests that cross one is refused.
             let both = if lost == PacketKind::Response { 1 } else { 2 };
             assert_eq!(heard.count(), both, "{lost:?}");
-            for n in 0..2 {
-                world.send(n, old[n], 1, b"to whoever is there");
+            for (n, old) in old.into_iter().enumerate() {
+                world.send(n, old, 1, b"to whoever is there");
             }
             world.estates[0].address = address(4);
             world.estates[1].address = address(5);

@@ -341,6 +341,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     /// The remote that the host asked for at this address and that has never said who it is. Who joins
     /// from there is it: beside another remote of its name it could never join any more.
+    #[inline(never)] // called from many places, and longer than a call
     pub(crate) fn asked_for_at(&self, address: SocketAddr) -> Option<u32> {
         self.by_address(address, |r| r.name.is_empty())
     }
