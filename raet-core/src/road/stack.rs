@@ -373,6 +373,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// joined and allowed, and tried again until that succeeds or it is forgotten. `token` comes
     /// back with every event of it.
     ///
+    /// Who answers a new one may be a remote that is known already and has moved: then that one goes on
+    /// in its place, as [`SameAs`](RemoteEvent::SameAs) tells.
+    ///
     /// # Errors
     ///
     /// When there is no room for another remote, or nothing can be at that address.

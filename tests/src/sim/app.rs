@@ -194,6 +194,7 @@ impl Simulation {
         };
         let keys = seen(&self.plan, &role);
         let keys = keys.as_ref().filter(|_| status == Status::Accepted);
+        self.guard.accepts(n, engine.get());
         let judged = engine.call(|e| e.judge_role(time, &role.name, status, keys));
         self.guard.accepts(n, engine.get());
         self.trust_role(n, &role.name);

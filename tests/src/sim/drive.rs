@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use raet_core::RemoteId;
 use raet_core::event::{Event, RemoteEvent};
-use raet_core::keep::Record;
+use raet_core::keep::{Record, Status};
 use raet_core::limits::{Limits, SMALLEST_SEGMENT};
+use raet_core::road::RoleInfo;
 
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
@@ -309,6 +310,7 @@ impl Simulation {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }
                 match (what, whom) {
+                    (RemoteEvent::Joined, _) => self.accepted(n, *remote)?,
                     (RemoteEvent::Allowed, Some(whom)) => {
                         self.report.sessions += 1;
                         let life = self.hosts[whom].life;
@@ -335,6 +337,26 @@ impl Simulation {
             // What was sent to an attacker may end in any way.
             Event::Message { .. } | Event::KeysOffered { .. } => Ok(()),
         }
+    }
+
+    /// Who has joined was accepted, by the policy or by a person, who may have taken it back since (H12).
+    fn accepted(&self, n: usize, remote: RemoteId) -> Law {
+        let Some(engine) = self.hosts[n].engine.as_ref().map(Metered::get) else {
+            return Ok(());
+        };
+        let Some(info) = engine.remote(remote) else {
+            return Ok(());
+        };
+        let waits = |role: &RoleInfo| {
+            role.status == Status::Pending && !self.guard.has_accepted(n, &role.name, role.keys)
+        };
+        let role = engine.roles().into_iter().find(|r| r.name == info.role);
+        if role.is_some_and(|role| waits(&role)) {
+            let (who, name) = (self.name(n), info.name);
+            let what = format!("{who} is joined with {name}, whose keys nobody has accepted");
+            return Err((Rule::Right, what));
+        }
+        Ok(())
     }
 
     fn poll_messages(&mut self, n: usize) -> Result<bool, (Rule, String)> {

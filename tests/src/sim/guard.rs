@@ -209,6 +209,11 @@ impl Guard {
         }
     }
 
+    /// Whether a host is known to have accepted these keys for a role, whatever it says of them now.
+    pub(super) fn has_accepted(&self, host: usize, role: &str, keys: PublicKeys) -> bool {
+        self.accepted.contains(&(host, role.to_string(), keys))
+    }
+
     /// The engine has acted on it.
     pub(super) fn judge(&mut self, watch: Watch, verdict: Verdict, engine: &dyn Engine) -> Law {
         if verdict == Verdict::Taken {
@@ -269,7 +274,7 @@ impl Guard {
         self.accepts(host, engine);
         let own = engine.find(name).and_then(|id| engine.remote(id));
         if let Some(own) = own.filter(|r| r.allowed) {
-            let accepted = |keys| self.accepted.contains(&(host, own.role.to_string(), keys));
+            let accepted = |keys| self.has_accepted(host, &own.role, keys);
             if !own.keys.is_some_and(accepted) {
                 let what = format!("{name} has a session, though nobody accepted its keys");
                 return Err((Rule::Right, what));
