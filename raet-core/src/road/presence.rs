@@ -238,6 +238,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         };
         let life = &mut remote.life;
         life.heard = now;
+        life.owed = 0;
         life.failures = 0;
         life.interval = Span::ZERO;
         life.reaped = false;

@@ -151,6 +151,8 @@ pub(crate) struct Candidate {
     /// No hello of ours goes there any more: an allow was begun over it, or its join was too short for one
     /// beside its response (H9).
     pub(crate) greeted: bool,
+    /// The host called there, and this was the answer.
+    pub(crate) asked: bool,
     pub(crate) expires: Instant,
 }
 

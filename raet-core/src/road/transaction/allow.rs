@@ -260,11 +260,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     fn fail_allow(&mut self, now: Instant, slot: u32, why: AllowFailure) {
         let own = self.handshake(slot).is_none_or(Handshake::is_allower);
         let target = open_target(self.handshake(slot));
-        let called = self.remotes.at(slot).and_then(|r| match target {
-            Target::Candidate => r.candidate.map(|c| c.address),
-            Target::Held => None,
-        });
+        let called = (self.is_call(slot, target))
+            .then(|| self.remotes.at(slot).map(|r| r.way(target).0))
+            .flatten();
         self.close_handshake(slot);
+        if called.is_some() {
+            // It counts once: the call asks again, and what is held has its turn meanwhile.
+            self.drop_candidate(slot);
+        }
         if !own {
             // Who begins a session may have lost the last one, and says so when it is asked (H10).
             let ready = self.remotes.at(slot).is_some_and(Remote::ready);

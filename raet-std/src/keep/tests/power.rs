@@ -225,6 +225,12 @@ impl World {
                 "{place:?}: found {held:?}, not one of {may:?}; {:?}",
                 keep.notices()
             );
+            let least = may.iter().filter_map(|may| session(*may)).min();
+            let sessions = (session(held.as_ref()), least);
+            assert!(
+                sessions.0.is_none() || sessions.0 >= least,
+                "{place:?}: {sessions:?}"
+            );
             match held {
                 Some(record) => self.stored.insert(place, record),
                 None => self.stored.remove(&place),
@@ -243,8 +249,15 @@ impl World {
     }
 }
 
-/// Two records say the same, as far as a power cut between files may not come between them: a session
-/// id that is higher is safe, a judgement is remembered rather than not, and what is proven is told
+/// Up to which session id a remote has used some, by its record. What is newer is covered by the estate's.
+fn session(record: Option<&Record>) -> Option<u32> {
+    match record {
+        Some(Record::Remote(remote)) => Some(remote.session),
+        _ => None,
+    }
+}
+
+/// Two records say the same, as far as a power cut between files may not come between them: a judgement is remembered rather than not, and what is proven is told
 /// after the rest.
 fn agree(expected: Option<&Record>, found: Option<&Record>) -> bool {
     match (expected, found) {
@@ -255,9 +268,7 @@ fn agree(expected: Option<&Record>, found: Option<&Record>) -> bool {
         }
         (Some(Record::Remote(a)), Some(Record::Remote(b))) => {
             let mut b = b.clone();
-            if a.session <= b.session {
-                b.session = a.session;
-            }
+            b.session = a.session; // it lies in a file of its own, see `session`
             b.proven |= a.proven;
             *a == b || {
                 b.proven = a.proven;

@@ -30,7 +30,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let odd = remote.life.failures % 2 == 1;
         let target = match remote.candidate {
             Some(c) if c.greeted && c.address != remote.path.address => Target::Held,
-            Some(_) if odd || !remote.proven => Target::Candidate,
+            Some(c) if odd || !remote.proven || c.asked && !c.greeted => Target::Candidate,
             _ => Target::Held,
         };
         self.start_allow_with(now, slot, target);

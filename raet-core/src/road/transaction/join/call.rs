@@ -13,7 +13,7 @@
 use crate::crypto::Crypto;
 use crate::event::RemoteEvent;
 use crate::road::RemoteId;
-use crate::road::remote::Target;
+use crate::road::remote::{Candidate, Target};
 use crate::road::stack::RoadStack;
 use crate::storage::Storage;
 use crate::time::{Instant, Span};
@@ -44,14 +44,21 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         remote.life.interval = Span::new(patience.max(timers.retry.redo_min));
         let address = remote.path.address;
         self.plan(now, call);
-        self.start_join_at(now, known, address, true, false);
+        let there = self.remotes.at(known);
+        if there.is_some_and(|r| r.ready() && r.path.address == address) {
+            self.answer_calls(now, known);
+            self.plan(now, known);
+        } else {
+            self.start_join_at(now, known, address, true, false);
+        }
         self.settle(known);
     }
 
     /// Whether this way leads to where the host calls, and a known remote has answered.
     pub(crate) fn is_call(&self, slot: u32, target: Target) -> bool {
-        let way = self.remotes.at(slot).map(|r| r.way(target).0);
-        target == Target::Candidate && way.is_some_and(|at| self.asked_for_at(at).is_some())
+        let candidate = self.remotes.at(slot).and_then(|r| r.candidate);
+        let answered = |c: Candidate| c.asked && self.asked_for_at(c.address).is_some();
+        target == Target::Candidate && candidate.is_some_and(answered)
     }
 
     /// What a known remote tried for the call at this address has failed. False: there is none.

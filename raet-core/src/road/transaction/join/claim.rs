@@ -188,6 +188,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             vacuous: claim.vacuous,
             keys: brought,
             greeted,
+            asked: claim.request.is_none(),
             expires,
         });
         self.make_room_for_candidate(address);

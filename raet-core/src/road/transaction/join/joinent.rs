@@ -298,10 +298,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if head.destination == 0 {
             let mut named = self.by_name(&body.name);
             // Where nobody answers, a name that was claimed there is no longer held against others.
-            let silent = |r: &Remote<C>| {
-                let asks = matches!(r.join, Some(Join::Joinent(_)));
-                r.path.address != from && r.life.failures > 0 && !asks
-            };
+            let silent = |r: &Remote<C>| r.path.address != from && r.life.failures > 0 && !r.busy();
             if let Some(slot) = named
                 && self.remotes.at(slot).is_some_and(silent)
                 && self.give_name_up(slot)

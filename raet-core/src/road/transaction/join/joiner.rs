@@ -5,6 +5,7 @@ use super::{Join, Joiner};
 use crate::crypto::{Crypto, Purpose};
 use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::Status;
+use crate::road::handshake::Handshake;
 use crate::road::remote::{LastJoin, Remote, Target};
 use crate::road::stack::RoadStack;
 use crate::road::transaction::clock::Clock;
@@ -90,8 +91,14 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Address);
         }
         let (vacuous, pended, held) = (joiner.vacuous, joiner.pended, joiner.held);
+        let called = joiner.address != remote.path.address;
         match head.packet {
             PacketKind::Response => self.on_response(now, slot, head, body),
+            // The call can wait for a person; the remote has better to do.
+            PacketKind::Pend if called => {
+                self.fail_join(now, slot, JoinFailure::Timeout);
+                Verdict::Taken
+            }
             PacketKind::Pend => {
                 if !pended && !held {
                     self.tell(slot, RemoteEvent::Pending { here: false });
@@ -254,7 +261,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.reply(Some(slot), address, ack);
         self.complete_join(slot, joiner.vacuous);
         self.plan(now, slot);
-        if called {
+        let unanswered = |open: &Handshake<C>| open.packet() == PacketKind::Hello;
+        if called && self.handshake(slot).is_some_and(unanswered) {
             self.close_handshake(slot); // it has answered there, not where it is held
         }
         if called || self.config.cascade || self.wants(slot) {
