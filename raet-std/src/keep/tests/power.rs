@@ -257,8 +257,8 @@ fn session(record: Option<&Record>) -> Option<u32> {
     }
 }
 
-/// Two records say the same, as far as a power cut between files may not come between them: a judgement is remembered rather than not, and what is proven is told
-/// after the rest.
+/// Two records say the same, as far as a power cut between files may not come between them: a judgement is
+/// remembered rather than not, and what is proven is told after the rest. For session ids see [`session`].
 fn agree(expected: Option<&Record>, found: Option<&Record>) -> bool {
     match (expected, found) {
         (None, None) => true,
