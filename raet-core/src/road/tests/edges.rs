@@ -222,6 +222,20 @@ both! {
         }
     }
 
+    fn a_slow_keep_is_waited_for_with_patience<S>() {
+        let (mut world, _, main) = World::<S>::allowed();
+        let stack = &mut world.estates[1].stack;
+        stack.sessions_stored = 0; // no id is stored that a new session could have
+        stack.allow(world.now, main).unwrap();
+        let (mut wakes, end) = (0, world.now + ms(2000));
+        while let Some(due) = stack.poll_timeout().filter(|due| due.at < end) {
+            stack.handle_timeout(due.at);
+            wakes += 1;
+            assert!(wakes < 10, "it wakes again and again");
+        }
+        assert!(wakes > 4, "it asks sooner at first: {wakes}");
+    }
+
     fn who_began_a_session_and_is_gone_is_asked_whether_it_has_the_last_one<S>() {
         let (mut world, other, main) = World::<S>::allowed();
         world.estates[0].stack.allow(world.now, other).unwrap();
