@@ -250,8 +250,9 @@ macro_rules! handle_methods {
         /// Finds the remote kept at that address or makes one; the road joins it, allows, and goes on
         /// trying until it is up or forgotten. Messages may be sent at once: they wait.
         ///
-        /// Who answers may be known already, and have moved here: [`SameAs`](raet_core::event::RemoteEvent::SameAs) tells so, and
-        /// from then on both handles name that remote. Events about it have its own.
+        /// Who answers may be known already, and have moved here:
+        /// [`SameAs`](raet_core::event::RemoteEvent::SameAs) tells so, and from then on both handles name
+        /// that remote. Events about it have its own.
         ///
         /// # Errors
         ///

@@ -449,13 +449,6 @@ impl Plan {
         let hosts = 0..self.hosts.len();
         hosts.filter(|n| self.hosts[*n].main).collect()
     }
-
-    /// The estates that nobody connects to: only these can change their address, for they alone
-    /// know whom to tell.
-    pub fn callers(hosts: &[HostPlan]) -> Vec<usize> {
-        let called = |n: &usize| hosts.iter().any(|h| h.connects.contains(n));
-        (0..hosts.len()).filter(|n| !called(n)).collect()
-    }
 }
 
 fn timers(rng: &mut Rng) -> Timers {
