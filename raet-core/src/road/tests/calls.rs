@@ -3,15 +3,19 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
+use core::num::NonZeroU32;
+
 use super::both;
-use super::world::{World, address, config, lossy, ms, name, secrets};
+use super::forge::{answer, inject, recorded, respond, says};
+use super::world::{Packet, World, address, config, lossy, ms, name, secrets};
 use crate::config::Config;
 use crate::error::SendError;
 use crate::event::{AllowFailure, Event, JoinFailure, Outcome, RemoteEvent};
 use crate::keep::Record;
 use crate::road::{RemoteId, RemoteInfo, SendOptions};
+use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
-use crate::wire::{Frame, PacketKind};
+use crate::wire::{Frame, PacketKind, TransactionKind};
 
 fn main_config(mutable: bool) -> Config {
     let mut main = config("main", 1);
@@ -37,16 +41,23 @@ fn moved<S: Storage>(
 }
 
 fn same_as<S: Storage>(world: &World<S>, n: usize) -> Vec<(RemoteId, RemoteId)> {
+    let same = told(world, n)
+        .into_iter()
+        .filter_map(|(remote, what)| match what {
+            RemoteEvent::SameAs(known) => Some((remote, known)),
+            _ => None,
+        });
+    same.collect()
+}
+
+/// What estate `n` was told, and of whom.
+fn told<S: Storage>(world: &World<S>, n: usize) -> Vec<(RemoteId, RemoteEvent)> {
     let events = world.estates[n].events.iter();
-    let same = events.filter_map(|event| match event {
-        Event::Remote {
-            remote,
-            what: RemoteEvent::SameAs(known),
-            ..
-        } => Some((*remote, *known)),
+    let told = events.filter_map(|event| match event {
+        Event::Remote { remote, what, .. } => Some((*remote, *what)),
         _ => None,
     });
-    same.collect()
+    told.collect()
 }
 
 both! {
@@ -191,12 +202,9 @@ both! {
                 world.send(1, known, n, b"for main alone");
                 world.run(ms(500));
             }
-            let told = world.estates[1].events.iter().filter_map(|event| match event {
-                Event::Remote { remote, what, .. } if *remote == call => Some(*what),
-                _ => None,
-            });
-            let told: Vec<_> = told.collect();
-            assert!(told.len() > 1 && told.iter().all(|what| *what == why), "{why:?}: {told:?}");
+            let mut told = told(&world, 1);
+            told.retain(|(remote, _)| *remote == call);
+            assert!(told.len() > 1 && told.iter().all(|(_, what)| *what == why), "{why:?}: {told:?}");
             let after = world.estates[1].stack.remote(known).unwrap();
             let of = |r: &RemoteInfo| (r.address, r.keys, r.session, r.allowed);
             assert_eq!(of(&after), of(&before), "{why:?}");
@@ -204,5 +212,82 @@ both! {
             assert_eq!(world.outcomes(1).len(), 60, "{why:?}");
             assert_eq!((world.estates[0].messages.len(), world.estates[2].messages.len()), (60, 0));
         }
+    }
+    fn a_call_that_is_put_off_leaves_the_known_one_alone<S>() {
+        let (mut world, _, known) = World::<S>::allowed();
+        let call = world.connect(1, 5);
+        world.settle();
+        respond(&mut world, 1, 5, &says("main", 1));
+        world.settle();
+        // By its known number it asks there, and is told that a person is to decide.
+        assert_eq!(answer(&mut world, 1, 5, PacketKind::Pend, &[]), Verdict::Taken);
+        world.settle();
+        let timeout = RemoteEvent::JoinFailed(JoinFailure::Timeout);
+        assert_eq!(told(&world, 1), [(call, timeout)]);
+        // Meanwhile main was started anew, and what is for it must not wait for that person.
+        let records = world.estates[0].records.clone();
+        world.restart(0, main_config(true), records);
+        world.send(1, known, 7, b"for main");
+        world.run(ms(20_000));
+        assert_eq!(world.outcomes(1), [(7, Outcome::Delivered)]);
+    }
+
+    fn an_answer_that_proved_nothing_is_good_for_one_attempt<S>() {
+        let (mut world, other, known) = World::<S>::allowed();
+        world.estates[0].stack.allow(world.now, other).unwrap();
+        world.run(ms(100));
+        let hello = recorded(&world, 0, TransactionKind::Allow, PacketKind::Hello).remove(0);
+        world.forget_past();
+        let call = world.connect(1, 5);
+        world.settle();
+        let mut main = says("main", 1);
+        main.uid = NonZeroU32::new(Frame::parse(&hello.bytes).unwrap().head.source);
+        for _ in 0..2 {
+            respond(&mut world, 1, 5, &main);
+            world.settle();
+        }
+        world.run(ms(5000));
+        let failed = RemoteEvent::AllowFailed(AllowFailure::Timeout);
+        assert!(told(&world, 1).contains(&(call, failed)), "whoever answered has no keys");
+        // Else what is held could be kept waiting with it, over and over.
+        let verdict = inject(&mut world, 1, address(5), &hello.bytes);
+        assert_eq!(verdict, Some(Verdict::Dropped(Reason::Address)));
+        assert!(world.estates[1].stack.remote(known).unwrap().allowed);
+    }
+
+    fn who_has_come_to_the_place_of_another_answers_for_it<S>() {
+        let (mut world, _, known) = World::<S>::allowed();
+        // Somebody else says a name there, and proves nothing.
+        let call = world.connect(1, 5);
+        world.settle();
+        respond(&mut world, 1, 5, &says("third", 3));
+        world.run(ms(100));
+        assert_eq!(world.estates[1].stack.remote(call).unwrap().name.as_str(), "third");
+        let near = world.estates[1].stack.remote(call).unwrap().near;
+        world.send(1, call, 8, b"to whoever is there");
+        // Main moves there, and is held there; then the call is asked again.
+        world.estates[0].address = address(5);
+        let other = world.estates[0].stack.find("other").unwrap();
+        world.estates[0].stack.join(world.now, other).unwrap();
+        world.run(ms(200));
+        assert_eq!(world.estates[1].stack.remote(known).unwrap().address, address(5));
+        world.forget_past();
+        world.run(ms(60_000));
+        assert_eq!(same_as(&world, 1), [(call, known)]);
+        assert_eq!(world.outcomes(1), [(8, Outcome::Delivered)]);
+        let requests = recorded(&world, 1, TransactionKind::Join, PacketKind::Request);
+        let asked = |p: &Packet| Frame::parse(&p.bytes).unwrap().head.source;
+        assert!(requests.iter().all(|p| asked(p) == near), "it is not asked where it is held");
+    }
+
+    fn an_answered_call_goes_first_when_the_keep_is_slow<S>() {
+        let (mut world, known) = moved::<S>(true, |records| records);
+        let stored = core::mem::take(&mut world.estates[1].stack.sessions_stored);
+        let call = world.connect(1, 2);
+        world.run(ms(100));
+        assert_eq!(same_as(&world, 1), []);
+        world.estates[1].stack.sessions_stored = stored;
+        world.run(ms(1000));
+        assert_eq!(same_as(&world, 1), [(call, known)]);
     }
 }

@@ -5,9 +5,9 @@ use std::vec;
 use std::vec::Vec;
 
 use super::both;
-use super::forge::{Claim, inject, keys, packet, recorded, stranger};
+use super::forge::{Claim, inject, keys, packet, recorded, respond, says, stranger};
 use super::world::{World, address, config, ms, name};
-use crate::config::{Config, Trust};
+use crate::config::{Config, Presence, Trust};
 use crate::crypto::{NaclSuite, PublicKeys};
 use crate::error::{Gone, SetupError};
 use crate::event::{Event, Failure, JoinFailure, Outcome, RemoteEvent};
@@ -56,34 +56,6 @@ fn role(text: &str, keys: PublicKeys) -> Record {
         judged: true,
         keys,
     })
-}
-
-/// What the peer at `from` answers to a join request that `n` sent there, with this said of itself.
-fn respond<S: Storage>(world: &mut World<S>, n: usize, from: usize, body: &JoinBody) -> Verdict {
-    let request = recorded(world, n, TransactionKind::Join, PacketKind::Request);
-    let asked = Frame::parse(&request.last().unwrap().bytes).unwrap().head;
-    let mut head = Head::new(PacketKind::Response, TransactionKind::Join);
-    head.flags = Flags::CORRESPONDENT;
-    head.body = BodyKind::Json;
-    (head.source, head.destination) = (77, asked.source);
-    head.transaction_id = asked.transaction_id;
-    let mut out = [0; 800];
-    let len = body.emit(BodyKind::Json, &mut out).unwrap();
-    inject(world, n, address(from), &packet(&head, &out[..len], 0)).unwrap()
-}
-
-/// What an estate of this name says of itself in a response.
-fn says(text: &str, n: u8) -> JoinBody {
-    let keys = keys(n);
-    JoinBody {
-        name: name(text),
-        mode: 1,
-        kind: 0,
-        uid: core::num::NonZeroU32::new(77),
-        verify: keys.verify,
-        public: keys.public,
-        role: name(text),
-    }
 }
 
 both! {
@@ -234,6 +206,30 @@ both! {
             assert!(wakes < 10, "it wakes again and again");
         }
         assert!(wakes > 4, "it asks sooner at first: {wakes}");
+    }
+
+    fn what_waited_for_a_keep_is_over_with_the_next_session<S>() {
+        let mut world = World::<S>::pair_with(|_| {}, |c| c.presence = Some(Presence::default()));
+        let main = world.connect(1, 0);
+        world.run(ms(500));
+        let other = world.estates[0].stack.find("other").unwrap();
+        world.forget_past();
+        let stack = &mut world.estates[1].stack;
+        let stored = core::mem::take(&mut stack.sessions_stored);
+        stack.allow(world.now, main).unwrap();
+        for _ in 0..4 {
+            world.now = stack.poll_timeout().unwrap().at;
+            stack.handle_timeout(world.now);
+        }
+        stack.sessions_stored = stored;
+        // Before it asks again, main begins the session that it waits for.
+        world.estates[0].stack.allow(world.now, other).unwrap();
+        world.run(ms(200_000)); // and asks for signs of life in it
+        assert!(world.estates[1].stack.remote(main).unwrap().allowed);
+        let hello = (TransactionKind::Allow, PacketKind::Hello);
+        assert_eq!(world.sent(0).iter().filter(|kind| **kind == hello).count(), 1);
+        assert!(!world.sent(1).contains(&hello), "it needs no other one");
+        assert!(world.sent(1).contains(&(TransactionKind::Alive, PacketKind::Request)));
     }
 
     fn who_began_a_session_and_is_gone_is_asked_whether_it_has_the_last_one<S>() {

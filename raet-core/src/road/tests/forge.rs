@@ -3,13 +3,16 @@
 use std::vec::Vec;
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 
 use super::world::{Packet, World, address, name, secrets};
 use crate::crypto::{Crypto, NaclSuite, PublicKeys};
 use crate::road::RemoteId;
 use crate::stats::Verdict;
 use crate::storage::Storage;
-use crate::wire::{BodyKind, FootKind, Head, JoinBody, PacketKind, TransactionKind, emit_head};
+use crate::wire::{
+    BodyKind, Flags, FootKind, Frame, Head, JoinBody, PacketKind, TransactionKind, emit_head,
+};
 
 pub(crate) fn keys(n: u8) -> PublicKeys {
     secrets(n).public_keys(&NaclSuite::new(&[0; 32]))
@@ -135,4 +138,51 @@ pub(crate) fn own_head<S: Storage>(
     head.session = remote.sid;
     head.transaction_id = remote.next_ti;
     head
+}
+
+/// What the peer at `from` says to the newest join request that `n` sent there.
+pub(crate) fn answer<S: Storage>(
+    world: &mut World<S>,
+    n: usize,
+    from: usize,
+    kind: PacketKind,
+    body: &[u8],
+) -> Verdict {
+    let requests = recorded(world, n, TransactionKind::Join, PacketKind::Request);
+    let mut there = requests.iter().filter(|p| p.to == address(from));
+    let asked = Frame::parse(&there.next_back().unwrap().bytes)
+        .unwrap()
+        .head;
+    let mut head = Head::new(kind, TransactionKind::Join);
+    head.flags = Flags::CORRESPONDENT;
+    head.body = BodyKind::Json;
+    (head.source, head.destination) = (77, asked.source);
+    head.transaction_id = asked.transaction_id;
+    inject(world, n, address(from), &packet(&head, body, 0)).unwrap()
+}
+
+/// The same, of a peer that says this of itself.
+pub(crate) fn respond<S: Storage>(
+    world: &mut World<S>,
+    n: usize,
+    from: usize,
+    body: &JoinBody,
+) -> Verdict {
+    let mut out = [0; 800];
+    let len = body.emit(BodyKind::Json, &mut out).unwrap();
+    answer(world, n, from, PacketKind::Response, &out[..len])
+}
+
+/// What an estate of this name says of itself in a response.
+pub(crate) fn says(text: &str, n: u8) -> JoinBody {
+    let keys = keys(n);
+    JoinBody {
+        name: name(text),
+        mode: 1,
+        kind: 0,
+        uid: NonZeroU32::new(77),
+        verify: keys.verify,
+        public: keys.public,
+        role: name(text),
+    }
 }

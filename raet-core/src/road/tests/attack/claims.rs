@@ -119,6 +119,33 @@ both! {
         assert!(world.estates[0].stack.remote(other).unwrap().allowed);
     }
 
+    fn a_claim_takes_no_name_from_whom_we_are_just_hearing<S>() {
+        let mut world = World::<S>::pair_with(|_| {}, |other| other.main = true);
+        world.lose = Box::new(|p| p.kind().0 == TransactionKind::Allow);
+        let main = world.connect(1, 0);
+        world.run(ms(6000)); // joined, and did not get through once
+        world.lose = Box::new(|_| false);
+        let failed = |w: &World<S>| w.happened(1).iter().any(|what| matches!(what, RemoteEvent::AllowFailed(_)));
+        assert!(failed(&world) && !world.estates[1].stack.remote(main).unwrap().proven);
+        world.forget_past();
+        world.latency = ms(50);
+        let cookie = |w: &World<S>| !recorded(w, 0, TransactionKind::Allow, PacketKind::Cookie).is_empty();
+        for _ in 0..1000 {
+            if cookie(&world) {
+                break;
+            }
+            world.run(ms(10));
+        }
+        assert!(cookie(&world));
+        let claim = stranger("main", 7, 1);
+        inject(&mut world, 1, address(7), &claim.request());
+        inject(&mut world, 1, address(7), &claim.ack());
+        world.run(ms(1000));
+        assert_eq!(world.estates[1].stack.find("main"), Some(main));
+        assert!(world.estates[1].stack.remote(main).unwrap().allowed);
+        assert!(!failed(&world), "by the session that was being made");
+    }
+
     fn presence_goes_on_under_forged_joins<S>() {
         let mut world = World::<S>::pair_with(|main| main.presence = Some(Presence::default()), |_| {});
         world.connect(1, 0);
