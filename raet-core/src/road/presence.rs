@@ -138,13 +138,13 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
         let (joined, up, failures) = (remote.joined, remote.ready(), remote.life.failures);
         match (joined, up, failures) {
-            (false, ..) => self.start_join(now, slot, false),
+            (false, ..) => self.start_join(now, slot),
             _ if owed => self.start_allow(now, slot),
             // A session that is up is asked; when that fails, it may have been lost over there …
             (true, true, 0) => self.start_alive(now, slot),
             (true, _, 0..=2) => self.start_allow(now, slot),
             // … or we were.
-            (true, _, n) if n % 2 == 1 => self.start_join(now, slot, false),
+            (true, _, n) if n % 2 == 1 => self.start_join(now, slot),
             _ => self.start_allow(now, slot),
         }
         let started = self.remotes.at(slot).is_some_and(Remote::busy);

@@ -402,7 +402,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// When the remote is gone.
     pub fn join(&mut self, now: Instant, remote: RemoteId) -> Result<(), Gone> {
         let (now, slot) = (self.clock(now), self.slot(remote)?);
-        self.start_join(now, slot, false);
+        self.start_join(now, slot);
         self.settle(slot);
         Ok(())
     }

@@ -223,9 +223,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         }
     }
 
-    /// Whether the open allow goes to an address that only a join has claimed, and the host did not call. A packet goes there once
-    /// for each time that it is asked for, and one hello of our own for each claim: whoever forges
-    /// joins does not make us send others more than 3 x what it sends itself (H9).
+    /// Whether the open allow goes to an address that only a join has claimed, and the host did not call.
+    /// A packet goes there once for each time that it is asked for, and one hello of our own for each
+    /// claim: whoever forges joins does not make us send others more than 3 x what it sends itself (H9).
     pub(crate) fn is_claim(&self, slot: u32) -> bool {
         let (Some(open), Some(remote)) = (self.handshake(slot), self.remotes.at(slot)) else {
             return false;

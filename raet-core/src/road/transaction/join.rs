@@ -44,8 +44,6 @@ pub(crate) struct Joiner {
     /// Where it asks: where the remote is held, or where the host called and this remote answered.
     address: SocketAddr,
     pub(crate) vacuous: bool,
-    /// It follows a renew: the peer's name and keys are already held.
-    renewed: bool,
     /// The response came, but its keys wait for a person here: pend is out.
     pended: bool,
     /// The peer's pend came: a person there has yet to judge our keys.
@@ -197,7 +195,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
                     j.standing = Standing::Accepted;
                     j.clock = Clock::start(now, &pace);
                 }
-                (Status::Accepted, None) if !joined => self.start_join(now, slot, false),
+                (Status::Accepted, None) if !joined => self.start_join(now, slot),
                 (Status::Rejected, _) if pended => {
                     self.answer_join(slot, PacketKind::Reject);
                     self.fail_join(now, slot, JoinFailure::RejectedHere);

@@ -23,7 +23,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return;
         }
         if !remote.joined {
-            self.start_join(now, slot, false);
+            self.start_join(now, slot);
             return;
         }
         // H4: the proven way first, what a join claims when that did not answer; elsewhere once (H9).
@@ -159,7 +159,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             remote.last_hello = None;
         }
         self.lose_session(now, slot);
-        self.start_join(now, slot, false);
+        self.start_join(now, slot);
     }
 
     pub(super) fn make_initiate(&mut self, slot: u32, body: &[u8]) -> Option<()> {

@@ -49,7 +49,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             self.answer_calls(now, known);
             self.plan(now, known);
         } else {
-            self.start_join_at(now, known, address, true, false);
+            self.start_join_at(now, known, address, true);
         }
         self.settle(known);
     }

@@ -18,7 +18,7 @@ use core::num::NonZeroU32;
 
 impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Begins a join, unless one is open.
-    pub(crate) fn start_join(&mut self, now: Instant, slot: u32, renewed: bool) {
+    pub(crate) fn start_join(&mut self, now: Instant, slot: u32) {
         let Some(remote) = self.remotes.at(slot) else {
             return;
         };
@@ -26,8 +26,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         if remote.joining() {
             return;
         }
-        let vacuous = remote.far == 0 || renewed;
-        self.start_join_at(now, slot, remote.path.address, vacuous, renewed);
+        self.start_join_at(now, slot, remote.path.address, remote.far == 0);
     }
 
     /// Begins a join at an address, in place of one that is open.
@@ -37,7 +36,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         slot: u32,
         address: SocketAddr,
         vacuous: bool,
-        renewed: bool,
     ) {
         let Some(remote) = self.remotes.at_mut(slot) else {
             return;
@@ -61,7 +59,6 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             ti,
             address,
             vacuous,
-            renewed,
             pended: false,
             held: false,
             clock,
@@ -127,10 +124,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             PacketKind::Renew if !vacuous && self.may_change(slot) => {
                 // The peer does not know our uid any more: join as a stranger, with its answer a
                 // candidate if this remote was proven.
-                if let Some(remote) = self.remotes.at_mut(slot) {
-                    remote.join = None;
-                }
-                self.start_join(now, slot, true);
+                self.start_join_at(now, slot, from, true);
                 Verdict::Taken
             }
             PacketKind::Renew => {
@@ -217,9 +211,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         let Some(Join::Joiner(joiner)) = self.remotes.at(slot).and_then(|r| r.join.as_ref()) else {
             return Err(JoinFailure::Malformed);
         };
-        let (vacuous, renewed, address) = (joiner.vacuous, joiner.renewed, joiner.address);
+        let (vacuous, address) = (joiner.vacuous, joiner.address);
         let far = body.uid.map_or(0, NonZeroU32::get);
-        let fresh = vacuous && !renewed && self.remotes.at(slot).is_some_and(|r| r.name.is_empty());
         let claim = Claimed {
             address,
             far,
@@ -230,7 +223,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         self.check_identity(slot, body, true).inspect_err(|_| {
             self.disclaim(slot);
         })?;
-        if !fresh && !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
+        if !self.may_change(slot) && self.differs(slot, &claim, vacuous) {
             return Err(JoinFailure::Changed);
         }
         self.take_claim(now, slot, &claim)
