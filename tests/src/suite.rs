@@ -2,41 +2,21 @@
 //! what another suite was asked for.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use raet_core::crypto::{Check, Crypto, Purpose, WeakKey};
 
 /// A suite that is the real one in everything but strength: keys differ, exchanges agree, tampering
 /// and wrong keys are found, draws are repeatable. Whoever knows a public key can forge with it.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub struct Weak {
     seed: [u8; 32],
-    seals: Option<Seals>,
-}
-
-impl Hash for Weak {
-    /// What it writes down decides nothing.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.seed.hash(state);
-    }
 }
 
 impl Weak {
     /// A suite that draws from this seed.
     pub const fn new(seed: &[u8; 32]) -> Self {
-        Self {
-            seed: *seed,
-            seals: None,
-        }
-    }
-
-    /// As [`new`](Self::new), and every box that it seals is written down.
-    pub const fn recording(seed: &[u8; 32], seals: Seals) -> Self {
-        Self {
-            seed: *seed,
-            seals: Some(seals),
-        }
+        Self { seed: *seed }
     }
 }
 
@@ -164,9 +144,6 @@ impl Crypto for Weak {
     }
 
     fn seal(&self, key: &[u8; 32], nonce: &[u8; 24], body: &mut [u8]) -> [u8; 16] {
-        if let Some(seals) = &self.seals {
-            seals.0.borrow_mut().push(hash(&[key, nonce]));
-        }
         pad(key, nonce, body);
         tag(key, nonce, body)
     }
@@ -235,12 +212,26 @@ impl Counts {
 pub struct Counting<C> {
     suite: C,
     counts: Counts,
+    seals: Option<Seals>,
 }
 
 impl<C> Counting<C> {
     /// Counts in `counts` what `suite` does.
     pub const fn new(suite: C, counts: Counts) -> Self {
-        Self { suite, counts }
+        Self {
+            suite,
+            counts,
+            seals: None,
+        }
+    }
+
+    /// As [`new`](Self::new), and every box that it seals is written down.
+    pub const fn recording(suite: C, counts: Counts, seals: Seals) -> Self {
+        Self {
+            suite,
+            counts,
+            seals: Some(seals),
+        }
     }
 }
 
@@ -303,6 +294,11 @@ impl<C: Crypto> Crypto for Counting<C> {
 
     fn seal(&self, key: &C::BoxKey, nonce: &[u8; 24], body: &mut [u8]) -> [u8; 16] {
         bump(&self.counts.0.sealed);
+        if let Some(seals) = &self.seals {
+            // A key is known by how it seals nothing, under a nonce that nothing else has.
+            let shown = self.suite.seal(key, &[0xff; 24], &mut []);
+            seals.0.borrow_mut().push(hash(&[&shown, nonce]));
+        }
         self.suite.seal(key, nonce, body)
     }
 

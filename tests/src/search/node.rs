@@ -284,10 +284,7 @@ impl<S: Storage> Node<S> {
                 }
             }
             if !any {
-                return match self.stack.poll_timeout() {
-                    Some(timeout) if timeout.at < self.now => Err("a deadline in the past".into()),
-                    _ => Ok(()),
-                };
+                return Ok(());
             }
         }
         Err("it never rests".into())

@@ -305,7 +305,9 @@ impl Simulation {
             Event::Remote { remote, what, .. } => {
                 let engine = self.hosts[n].engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
-                let whom = info.and_then(|i| self.whom(n, &i));
+                // Of who is forgotten the engine says nothing any more.
+                let was = self.hosts[n].allowed.get(remote).copied();
+                let whom = info.map_or(was, |i| self.whom(n, &i));
                 if self.plan.menace.siege {
                     self.guard.besieged(self.now, n, whom, *what)?;
                 }
@@ -389,6 +391,7 @@ impl Simulation {
             self.tape.hash_told(self.now, n, true, &told);
             self.note(n, || words::taken(&taken));
             self.ledger.took(n, life, from, &taken.body)?;
+            self.output(n);
         }
         Ok(any)
     }

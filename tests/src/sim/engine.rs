@@ -286,10 +286,12 @@ impl Setup {
         records: Vec<Record>,
     ) -> Result<Box<dyn Engine>, SetupError> {
         if self.real {
-            let suite = Counting::new(NaclSuite::new(&self.seed), self.counts);
+            let suite = NaclSuite::new(&self.seed);
+            let suite = Counting::recording(suite, self.counts, self.seals);
             make(self.kind, now, config, self.limits, suite, records)
         } else {
-            let suite = Counting::new(Weak::recording(&self.seed, self.seals), self.counts);
+            let suite = Weak::new(&self.seed);
+            let suite = Counting::recording(suite, self.counts, self.seals);
             make(self.kind, now, config, self.limits, suite, records)
         }
     }

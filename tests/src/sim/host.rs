@@ -10,6 +10,7 @@ use raet_core::config::Config;
 use raet_core::crypto::Secrets;
 use raet_core::error::SetupError;
 use raet_core::keep::{MemoryKeep, Place};
+use raet_core::road::RemoteInfo;
 use raet_core::time::Instant;
 
 use super::attack::Source;
@@ -79,8 +80,8 @@ pub(super) struct Host {
     pub(super) present: bool,
     pub(super) rng: Rng,
     pub(super) counts: Counts,
-    /// Addresses where somebody is proven, or that its application has to do with: it called them, sent there,
-    /// or judged who is there. What goes there no stranger has drawn.
+    /// Addresses where somebody is proven, or that its application had to do with in this life: it called
+    /// them, sent there, or judged who is there. What goes there no stranger has drawn.
     pub(super) trusted: HashSet<SocketAddr>,
     /// Who its remotes are that had a session in this life.
     pub(super) allowed: HashMap<RemoteId, usize>,
@@ -162,7 +163,14 @@ impl Host {
         let config = self.config(role, road.mutable);
         let records = self.keep.records().collect();
         let now = self.latest;
-        self.engine = Some(Metered::new(meter, || setup.make(now, config, records))?);
+        let engine = Metered::new(meter, || setup.make(now, config, records))?;
+        // What its keep says of who is proven, and of whom a person has judged, holds in this life, too.
+        let roles = engine.get().roles();
+        let judged = |r: &RemoteInfo| roles.iter().any(|role| role.judged && role.name == r.role);
+        let remotes = engine.get().remotes().into_iter();
+        let trusted = remotes.filter(|r| r.proven || judged(r));
+        self.trusted = trusted.map(|r| r.address).collect();
+        self.engine = Some(engine);
         self.left = 0;
         self.present = self.plan.presence.is_some();
         Ok(())
@@ -175,6 +183,7 @@ impl Host {
         self.wake = None;
         self.socket.clear();
         self.storing.clear();
+        self.trusted.clear();
         self.allowed.clear();
         self.proven.clear();
         self.asked.clear();

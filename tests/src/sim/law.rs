@@ -106,12 +106,14 @@ pub(super) struct Laws {
     sessions: HashMap<(usize, u32), (u32, u32)>,
     /// By sender: its session ids, towards whoever.
     lives: HashMap<usize, Ids>,
-    /// By sender, uid, session and transaction: its kind.
-    transactions: HashMap<(usize, u32, u32, u32), TransactionKind>,
+    /// By sender, uid, session and transaction: its kind, and the life of the sender that began it.
+    transactions: HashMap<(usize, u32, u32, u32), (TransactionKind, u32)>,
+    /// By sender, uid and session: the newest transaction of each kind. Those of one kind begin in order.
+    newest: HashMap<(usize, u32, u32, TransactionKind), u32>,
     /// And by segment or kind of packet: a hash of what was in it.
     contents: HashMap<(usize, u32, u32, u32, u32), u64>,
     seals: HashSet<[u8; 32]>,
-    /// By host and address: bytes that came from and went to it while it was not proven there.
+    /// By host and address: bytes that came from it, and went to it while nobody was trusted there.
     traffic: BTreeMap<(usize, SocketAddr), (u64, u64)>,
     /// The same of what comes in one step, so that what was saved up before counts for nothing.
     at_once: BTreeMap<(usize, SocketAddr), (u64, u64)>,
@@ -151,17 +153,35 @@ impl Laws {
         let to = head.source;
         let (si, ti) = (head.session, head.transaction_id);
         match self.transactions.entry((from, to, si, ti)) {
-            Entry::Occupied(known) if *known.get() != head.transaction => {
-                let what = format!(
-                    "{from} uses si {si} ti {ti} for {:?} and {:?}",
-                    known.get(),
-                    head.transaction
-                );
-                return Err((Rule::Transaction, what));
+            Entry::Occupied(known) => {
+                let (kind, of_life) = *known.get();
+                if kind != head.transaction {
+                    let other = head.transaction;
+                    let what = format!("{from} uses si {si} ti {ti} for {kind:?} and {other:?}");
+                    return Err((Rule::Transaction, what));
+                }
+                if of_life != life {
+                    let what = format!("{from} was in session {si} in a life before, with ti {ti}");
+                    return Err((Rule::Session, what));
+                }
+                let newest = self.newest.get(&(from, to, si, kind)).copied();
+                // Of other kinds than messages one is open at a time.
+                if kind != TransactionKind::Message && newest != Some(ti) {
+                    let what =
+                        format!("{from} sends {kind:?} si {si} ti {ti} again after {newest:?}");
+                    return Err((Rule::Transaction, what));
+                }
             }
-            Entry::Occupied(_) => {}
             Entry::Vacant(free) => {
-                free.insert(head.transaction);
+                free.insert((head.transaction, life));
+                let begun = self.newest.entry((from, to, si, head.transaction));
+                let newest = begun.or_insert(ti);
+                if *newest != ti && !after(ti, *newest) {
+                    let kind = head.transaction;
+                    let what = format!("{from} begins {kind:?} si {si} ti {ti} after {newest}");
+                    return Err((Rule::Transaction, what));
+                }
+                *newest = ti;
                 let newest = self.sessions.entry((from, to)).or_insert((si, life));
                 let again = si == newest.0 && life == newest.1;
                 if !again && !after(si, newest.0) {
@@ -227,7 +247,7 @@ impl Laws {
         Err((Rule::Nonce, "a key has sealed twice with one nonce".into()))
     }
 
-    /// This came from an address that is not proven at this host.
+    /// This came from an address.
     pub(super) fn heard(&mut self, host: usize, from: SocketAddr, bytes: &[u8]) {
         let len = bytes.len() as u64;
         self.traffic.entry((host, from)).or_default().0 += len;
@@ -264,12 +284,6 @@ impl Laws {
     /// Something else happens from here on.
     pub(super) fn next(&mut self) {
         self.at_once.clear();
-    }
-
-    /// An address is proven, or called, from now on.
-    pub(super) fn proven(&mut self, host: usize, address: SocketAddr) {
-        self.traffic.remove(&(host, address));
-        self.at_once.remove(&(host, address));
     }
 }
 

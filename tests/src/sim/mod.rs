@@ -19,12 +19,12 @@
 //! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind | `ledger` |
 //! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life that somebody wants: every transaction ends | `app` |
 //! | [`Session`](Rule::Session) | a transaction begun under an older session id than the last with this remote, or one no newer than any of an earlier life with whoever | `law` |
-//! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes | `law` |
+//! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes; one that is less than an earlier one of its kind in the session | `law` |
 //! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |
 //! | [`Deadline`](Rule::Deadline) | a deadline that has come, and is left by a wake after which all outputs were taken, five times in a row | `drive` |
 //! | [`Busy`](Rule::Busy) | more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
 //! | [`Amplification`](Rule::Amplification) | more than 3 x the bytes that came from an address to it, in all, and at once by what is no answer, before it is proven or called | `law` |
-//! | [`Curves`](Rule::Curves) | more than 4 operations on a curve for a datagram, or 5 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
+//! | [`Curves`](Rule::Curves) | more than 6 operations on a curve for a datagram, or 7 with what its outputs cost where nobody is proven; a signature checked of one from where nobody is | `simulation` |
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that has settled and ends or begins anew under siege, where nothing goes wrong but that somebody off the path attacks; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |

@@ -267,9 +267,10 @@ impl Simulation {
             let before = receiver.counts.curve();
             self.hand_over(n, left, source, from, bytes)?;
             self.drive(n)?;
-            // Who is proven by it gets what waited for that, each message signed.
-            let trusted = self.hosts[n].trusted.contains(&from);
-            let curves = self.hosts[n].counts.curve() - before;
+            let host = &self.hosts[n];
+            // Who is proven by it gets what waited for that, each message signed. Who dies of it trusts nobody.
+            let trusted = host.engine.is_none() || host.trusted.contains(&from);
+            let curves = host.counts.curve() - before;
             if curves > CURVES_IN_ALL && !trusted {
                 let what = format!("a datagram cost {curves} curve operations in all");
                 return Err((Rule::Curves, what));
@@ -306,10 +307,7 @@ impl Simulation {
         let Some(engine) = &mut receiver.engine else {
             return Ok(());
         };
-        let trusted = receiver.trusted.contains(&from);
-        if !trusted {
-            self.laws.heard(n, from, &bytes);
-        }
+        self.laws.heard(n, from, &bytes);
         let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
@@ -334,9 +332,8 @@ impl Simulation {
         let evicted = known.is_some_and(|known| known.iter().any(gone));
         let (curves, verified) = (after.0 - before.0, after.1 - before.1);
         let right = self.guard.judge(watch, verdict, engine.get());
-        if !trusted && engine.get().proven_at(from) {
+        if !receiver.trusted.contains(&from) && engine.get().proven_at(from) {
             receiver.trusted.insert(from);
-            self.laws.proven(n, from);
         }
         self.report.curves = self.report.curves.max(curves);
         let word = match verdict {

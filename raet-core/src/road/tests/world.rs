@@ -240,9 +240,6 @@ impl<S: Storage> World<S> {
                 self.wire.push_back((now + self.latency, packet));
             }
         }
-        if let Some(timeout) = estate.stack.poll_timeout() {
-            assert!(timeout.at >= now, "a deadline in the past");
-        }
     }
 
     pub(crate) fn deliver(&mut self, mut packet: Packet) -> Option<Verdict> {
