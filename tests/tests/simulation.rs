@@ -3,13 +3,13 @@
 //! More seeds, and what happened in one: `cargo run --release -p raet-tests --bin sim -- --help`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::fmt::Debug;
+use std::ops::ControlFlow;
 
 use raet_core::stats::Reason;
 use raet_tests::sim::engine::Growth;
 use raet_tests::sim::run::How;
-use raet_tests::sim::{Fault, Plan, Profile, Report, run};
+use raet_tests::sim::{Fault, Full, Plan, Profile, Report, run};
 
 /// How many worlds of faults, and how many with attackers.
 const SWARM: u64 = 2000;
@@ -29,38 +29,23 @@ fn meter(what: &mut dyn FnMut()) -> Growth {
 ///
 /// If a rule is broken: with the seed, the step, and how to repeat it.
 fn seeds(count: u64, profile: Profile) -> Report {
-    let next = AtomicU64::new(0);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let work = || {
-        let mut total = Report::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= count {
-                return total;
-            }
-            match run::seed(seed, profile, Some(meter)) {
-                Ok(report) => total.add(&report),
-                Err(violation) => {
-                    next.store(count, Ordering::Relaxed);
-                    panic!(
-                        "{violation}\n  again: {}",
-                        run::again(profile, seed, How::AS_IS)
-                    );
-                }
-            }
+    let (mut total, mut broken) = (Report::default(), None);
+    let one = |seed| run::seed(seed, profile, Some(meter));
+    run::many(0..count, run::processors(), one, |end| match end {
+        Ok(report) => {
+            total.add(&report);
+            ControlFlow::Continue(())
         }
-    };
-    thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut total = Report::default();
-        for one in all {
-            match one.join() {
-                Ok(report) => total.add(&report),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+        Err(violation) => {
+            broken.get_or_insert(violation);
+            ControlFlow::Break(())
         }
-        total
-    })
+    });
+    if let Some(violation) = broken {
+        let again = run::again(profile, violation.seed, How::AS_IS);
+        panic!("{violation}\n  again: {again}");
+    }
+    total
 }
 
 #[test]
@@ -69,21 +54,10 @@ fn calm_worlds_keep_every_rule() {
     assert!(report.received > 10_000, "{report:?}");
 }
 
-/// What can be full in a world, by the words of [`Report::full`].
-const FULL: [&str; 7] = [
-    "outbox",
-    "connect",
-    "inbox",
-    "no handshake left",
-    "no room for a remote or role",
-    "a remote made room",
-    "a reply was left out",
-];
-
-fn assert_all(what: &str, met: &BTreeMap<&'static str, u64>, all: &[&'static str]) {
+fn assert_all<K: Ord + Debug>(what: &str, met: &BTreeMap<K, u64>, all: &[K]) {
     for one in all {
         let count = met.get(one).copied().unwrap_or(0);
-        assert!(count > 0, "never met: {what}: {one}");
+        assert!(count > 0, "never met: {what}: {one:?}");
     }
 }
 
@@ -91,13 +65,10 @@ fn assert_all(what: &str, met: &BTreeMap<&'static str, u64>, all: &[&'static str
 fn swarms_of_faults_break_no_rule() {
     let report = seeds(SWARM, Profile::Swarm);
     assert!(report.received > 80_000, "{report:?}");
-    for fault in Fault::ALL {
-        let struck = report.faults.get(fault).copied().unwrap_or(0);
-        assert!(struck > 0, "{} never struck", fault.as_str());
-    }
+    assert_all("fault", &report.faults, Fault::ALL);
     assert!(report.found > 100, "{report:?}");
     // There are places for all; only strangers fill them.
-    assert_all("full", &report.full, &["outbox", "inbox"]);
+    assert_all("full", &report.full, &[Full::Outbox, Full::Inbox]);
 }
 
 #[test]
@@ -108,7 +79,7 @@ fn attackers_break_no_rule() {
     assert!(report.received > 40_000, "{report:?}");
     let attacks: u64 = report.attacks.values().sum();
     assert!(attacks > 200_000, "{report:?}");
-    assert_all("full", &report.full, &FULL);
+    assert_all("full", &report.full, Full::ALL);
     // Every reason to drop something was one.
     for (word, count) in report.verdicts {
         *report.attacks.entry(word).or_default() += count;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::error::ErrorKind;
@@ -295,57 +293,36 @@ fn show(arguments: &Arguments, profile: Profile, world: &Simulation) -> ExitCode
 fn many(arguments: &Arguments, profile: Profile) -> ExitCode {
     let begun = Instant::now();
     let seeds = arguments.seeds.clone().unwrap_or(0..1000);
-    let next = AtomicU64::new(seeds.start);
-    let total = Mutex::new((Report::default(), 0_u64));
-    let failed: Mutex<Vec<(How, Box<Violation>)>> = Mutex::default();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let note = |how, violation| {
-        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.push((how, violation));
-        if !arguments.go_on {
-            next.store(seeds.end, Ordering::Relaxed);
+    let (mut total, mut done) = (Report::default(), 0_u64);
+    let mut failed: Vec<(How, Box<Violation>)> = Vec::new();
+    let one = |seed| {
+        if arguments.steady {
+            run::steady(seed, profile).map_err(|violation| (How::Steady, violation))?;
         }
+        run::seed(seed, profile, Some(meter)).map_err(|violation| (How::AS_IS, violation))
     };
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.threads.unwrap_or(threads) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let late = arguments
-                        .minutes
-                        .is_some_and(|limit| begun.elapsed() > limit);
-                    if seed >= seeds.end || late {
-                        return;
-                    }
-                    if arguments.steady
-                        && let Err(violation) = run::steady(seed, profile)
-                    {
-                        note(How::Steady, violation);
-                        continue;
-                    }
-                    match run::seed(seed, profile, Some(meter)) {
-                        Ok(report) => {
-                            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                            total.0.add(&report);
-                            total.1 += 1;
-                            progress(total.1, &total.0, begun);
-                        }
-                        Err(violation) => note(How::AS_IS, violation),
-                    }
-                }
-            });
+    let threads = arguments.threads.unwrap_or_else(run::processors);
+    run::many(seeds, threads, one, |end| {
+        match end {
+            Ok(report) => {
+                total.add(&report);
+                done += 1;
+                progress(done, &total, begun);
+            }
+            Err(broken) => failed.push(broken),
         }
+        let late = arguments
+            .minutes
+            .is_some_and(|limit| begun.elapsed() > limit);
+        if late || !failed.is_empty() && !arguments.go_on {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     });
     if stderr().is_terminal() {
         eprintln!();
     }
-    let (report, seeds) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if seeds == 0 && failed.is_empty() {
-        eprintln!("no seed was run in so short a time; give more --minutes");
-        return ExitCode::FAILURE;
-    }
-    summary(&report, seeds, begun.elapsed());
+    summary(&total, done, begun.elapsed());
     failed.sort_by_key(|(_, violation)| violation.seed);
     if !arguments.go_on {
         failed.truncate(1);
@@ -385,11 +362,8 @@ fn summary(report: &Report, seeds: u64, took: Duration) {
     };
     let words =
         |all: &BTreeMap<&'static str, u64>| list(all.iter().map(|(k, n)| (*k, *n)).collect());
-    let faults = report
-        .faults
-        .iter()
-        .map(|(k, n)| (k.as_str(), *n))
-        .collect();
+    let faults = report.faults.iter().map(|(k, n)| (k.as_str(), *n));
+    let full = report.full.iter().map(|(k, n)| (k.as_str(), *n));
     rows.extend([
         (
             "simulated",
@@ -408,7 +382,8 @@ fn summary(report: &Report, seeds: u64, took: Duration) {
             format!("{} sent, {} taken", report.sent, report.received),
         ),
         ("outcomes", words(&report.outcomes)),
-        ("survived", list(faults)),
+        ("survived", list(faults.collect())),
+        ("full", list(full.filter(|(_, n)| *n > 0).collect())),
         ("arrivals", words(&report.verdicts)),
         ("attacks", words(&report.attacks)),
         (

@@ -15,7 +15,7 @@ use super::engine::{Engine, Metered, Taken};
 use super::law::{Law, Rule};
 use super::ledger::{self, Memory, Sent};
 use super::net::in_six;
-use super::plan::{Plan, S};
+use super::plan::{Full, Plan, S};
 use super::simulation::{Happening, Simulation};
 use super::words;
 use crate::suite::Weak;
@@ -62,7 +62,7 @@ impl Simulation {
                 // No room is an answer; it is tried again.
                 let called = engine.call(|e| e.connect(time, shown, to as u64));
                 if called == Err(ConnectError::Full) {
-                    self.full("connect");
+                    self.full(Full::Connect);
                 }
                 let whom = self.plan.hosts[to].name;
                 self.note(n, || {
@@ -290,7 +290,7 @@ impl Simulation {
             }
             Ok(()) if !too_long => Ok(()),
             Err(SendError::Full) if !too_long => {
-                self.full("outbox");
+                self.full(Full::Outbox);
                 Ok(())
             }
             other => {

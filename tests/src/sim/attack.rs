@@ -82,8 +82,16 @@ impl Source {
     }
 }
 
-/// A datagram to come: when, whose, from where, to where, and its bytes.
-type Planned = (u64, Power, SocketAddr, SocketAddr, Vec<u8>);
+/// A datagram on its way.
+pub struct Datagram {
+    /// When it left.
+    pub(super) left: u64,
+    pub(super) source: Source,
+    /// The address that it bears as its sender's.
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// What an attacker can do now.
 pub struct Attack<'a> {
@@ -97,7 +105,8 @@ pub struct Attack<'a> {
     pub addresses: &'a [SocketAddr],
     /// Whose turn it is.
     power: Power,
-    datagrams: Vec<Planned>,
+    /// What it has sent, and when that arrives.
+    datagrams: Vec<(u64, Datagram)>,
     next: Option<u64>,
 }
 
@@ -117,8 +126,14 @@ impl<'a> Attack<'a> {
     /// Sends a datagram that arrives after so many microseconds; it can claim to come from anywhere.
     pub fn inject(&mut self, after: u64, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         if !self.over {
-            let planned = (self.now + after, self.power, from, to, bytes);
-            self.datagrams.push(planned);
+            let datagram = Datagram {
+                left: self.now,
+                source: Source::Attacker(self.power),
+                from,
+                to,
+                bytes,
+            };
+            self.datagrams.push((self.now + after, datagram));
         }
     }
 
@@ -127,7 +142,7 @@ impl<'a> Attack<'a> {
         self.next = Some(self.now + after.max(1));
     }
 
-    pub(super) fn done(self) -> (Vec<Planned>, Option<u64>) {
+    pub(super) fn done(self) -> (Vec<(u64, Datagram)>, Option<u64>) {
         (self.datagrams, self.next)
     }
 }

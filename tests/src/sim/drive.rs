@@ -70,8 +70,8 @@ impl Simulation {
         if self.hosts[n].is_stalled(self.now) {
             return Ok(());
         }
-        while let Some((left, source, from, bytes)) = self.hosts[n].socket.pop_front() {
-            self.hand_over(n, left, source, from, bytes)?;
+        while let Some(datagram) = self.hosts[n].socket.pop_front() {
+            self.hand_over(n, datagram)?;
         }
         self.wake(n)
     }

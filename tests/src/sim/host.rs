@@ -13,7 +13,7 @@ use raet_core::keep::{MemoryKeep, Place};
 use raet_core::road::RemoteInfo;
 use raet_core::time::Instant;
 
-use super::attack::Source;
+use super::attack::Datagram;
 use super::engine::{Meter, Metered, Setup};
 use super::plan::{HostPlan, Incident, Plan};
 use super::scene::{Rng, name};
@@ -62,7 +62,7 @@ pub(super) struct Host {
     whim: u64,
     /// Records that are on their way to the keep.
     pub(super) unstored: u32,
-    pub(super) socket: VecDeque<(u64, Source, SocketAddr, Vec<u8>)>,
+    pub(super) socket: VecDeque<Datagram>,
     pub(super) stalled_until: u64,
     pub(super) blocked_until: u64,
     pub(super) deaf_until: u64,

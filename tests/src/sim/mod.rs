@@ -70,7 +70,7 @@ mod words;
 
 pub use host::secrets as host_secrets;
 pub use law::{Rule, Violation};
-pub use plan::{Fault, Plan, Profile};
+pub use plan::{Fault, Full, Plan, Profile};
 pub use report::Report;
 pub use scene::{
     Estate, Fate, Packet, Rng, Weather, World, address, config, dead, fair, main_config, name,

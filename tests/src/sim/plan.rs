@@ -26,13 +26,14 @@ pub enum Profile {
     Hostile,
 }
 
-macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
-        /// What can go wrong without anybody's ill will.
+/// Things that are counted, each with a word for people.
+macro_rules! counted {
+    ($(#[$about:meta])* $of:ident: $($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        $(#[$about])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-        pub enum Fault { $($(#[$doc])* $name,)* }
+        pub enum $of { $($(#[$doc])* $name,)* }
 
-        impl Fault {
+        impl $of {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
@@ -44,7 +45,9 @@ macro_rules! faults {
     };
 }
 
-faults! {
+counted! {
+    /// What can go wrong without anybody's ill will.
+    Fault:
     /// A datagram is lost.
     Loss => "loss",
     /// Many are lost, one after another.
@@ -85,6 +88,25 @@ faults! {
     Clock => "clock rate",
     /// A host's clock was read out of order: its time goes back a little.
     Back => "clock back",
+}
+
+counted! {
+    /// What can be full.
+    Full:
+    /// The host calls somebody, and there is no place for one more remote.
+    Connect => "no remote to call",
+    /// A message is refused to the application: others are on their way.
+    Outbox => "outbox",
+    /// A message that arrives is dropped: others wait for the application.
+    Inbox => "inbox",
+    /// A peer's join is turned down.
+    Remotes => "remotes or roles",
+    /// A stranger has gone so that somebody else has its place.
+    MadeRoom => "a remote made room",
+    /// A peer's allow is turned down.
+    Handshakes => "handshakes",
+    /// An answer was left out: others wait for the socket.
+    Replies => "replies",
 }
 
 /// One estate, and the host that it is on.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::Fault;
+use super::plan::{Fault, Full};
 
 /// What happened in a world, in numbers.
 #[derive(Clone, Default, Debug)]
@@ -26,7 +26,7 @@ pub struct Report {
     /// What became of an attacker's datagrams.
     pub attacks: BTreeMap<&'static str, u64>,
     /// How often what is full was met, by what it is.
-    pub full: BTreeMap<&'static str, u64>,
+    pub full: BTreeMap<Full, u64>,
     /// Sessions that were made.
     pub sessions: u64,
     /// Calls that somebody answered who was known, and held elsewhere.

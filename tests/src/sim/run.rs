@@ -1,6 +1,10 @@
 //! Running a seed, or many.
 
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use super::engine::{Kind, Meter};
 use super::law::{Rule, Violation};
@@ -83,6 +87,44 @@ pub fn run(world: &mut Simulation) -> Result<(), Box<Violation>> {
             Err(Box::new(world.violation(Rule::Whole, what)))
         }
     }
+}
+
+/// Runs what is to be done for each of these seeds on so many threads, and hands on what comes of it, until
+/// that says to break: then no other seed is begun.
+///
+/// # Panics
+///
+/// If either does.
+pub fn many<T>(
+    seeds: Range<u64>,
+    threads: usize,
+    one: impl Fn(u64) -> T + Sync,
+    each: impl FnMut(T) -> ControlFlow<()> + Send,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let each = Mutex::new(each);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let what = one(seed);
+                    let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+                    if each(what).is_break() {
+                        next.store(seeds.end, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// As many threads as there are processors.
+pub fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// How a seed was run, beside its profile.

@@ -9,7 +9,7 @@ use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
 use raet_core::wire::{Head, TransactionKind};
 
-use super::attack::{Attack, Attacker, Gang, Pass, Source};
+use super::attack::{Attack, Attacker, Datagram, Gang, Pass, Source};
 use super::engine::Meter;
 use super::guard::Guard;
 use super::host::Host;
@@ -18,7 +18,7 @@ use super::report::Report;
 
 use super::ledger::Ledger;
 use super::net::{Book, Link, in_six};
-use super::plan::{Fault, Incident, Plan, S};
+use super::plan::{Fault, Full, Incident, Plan, S};
 use super::scene::Rng;
 use super::tape::{Said, Tape, What, head};
 use crate::suite::{Counts, Seals};
@@ -36,8 +36,7 @@ pub struct Options {
 
 /// What is going to happen.
 pub(super) enum Happening {
-    /// A datagram arrives: when it left, whose it is, and between which addresses.
-    Arrival(u64, Source, SocketAddr, SocketAddr, Vec<u8>),
+    Arrival(Datagram),
     /// A host has a deadline.
     Wake(usize),
     /// An application does something.
@@ -136,7 +135,7 @@ impl Simulation {
         report.simulated = self.now;
         let engines = self.hosts.iter().filter_map(|host| host.engine.as_ref());
         let left_out = engines.map(|engine| engine.get().stats().replies_left_out);
-        report.full.insert("a reply was left out", left_out.sum());
+        report.full.insert(Full::Replies, left_out.sum());
         report.sent = self.ledger.sent.len() as u64;
         report.received = self.ledger.received;
         report.outcomes = self.ledger.outcomes.clone();
@@ -203,7 +202,7 @@ impl Simulation {
     }
 
     /// Something was full.
-    pub(super) fn full(&mut self, what: &'static str) {
+    pub(super) fn full(&mut self, what: Full) {
         *self.report.full.entry(what).or_default() += 1;
     }
 
@@ -213,9 +212,7 @@ impl Simulation {
 
     fn happen(&mut self, what: Happening) -> Law {
         match what {
-            Happening::Arrival(left, source, from, to, bytes) => {
-                self.arrive(left, source, from, to, bytes)
-            }
+            Happening::Arrival(datagram) => self.arrive(datagram),
             Happening::Wake(n) => {
                 let due = self.hosts[n].wake == Some(self.now);
                 if due && !self.hosts[n].is_stalled(self.now) {
@@ -243,29 +240,23 @@ impl Simulation {
 
     // ---- datagrams ---------------------------------------------------------------------------
 
-    fn arrive(
-        &mut self,
-        left: u64,
-        source: Source,
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    ) -> Law {
+    fn arrive(&mut self, datagram: Datagram) -> Law {
+        let (from, to) = (datagram.from, datagram.to);
         let Some(n) = self.book.at(to) else {
-            self.attack(|attacker, attack| attacker.gets(attack, from, to, &bytes));
+            self.attack(|attacker, attack| attacker.gets(attack, from, to, &datagram.bytes));
             return Ok(());
         };
         let now = self.now;
         let receiver = &mut self.hosts[n];
         if receiver.engine.is_some() && receiver.is_stalled(now) {
             if receiver.socket.len() < receiver.plan.socket {
-                receiver.socket.push_back((left, source, from, bytes));
+                receiver.socket.push_back(datagram);
                 return Ok(());
             }
             self.fault(Fault::Overflow);
         } else if receiver.engine.is_some() {
             let before = receiver.counts.curve();
-            self.hand_over(n, left, source, from, bytes)?;
+            self.hand_over(n, datagram)?;
             self.drive(n)?;
             let host = &self.hosts[n];
             // Who is proven by it gets what waited for that, each message signed. Who dies of it trusts nobody.
@@ -277,29 +268,29 @@ impl Simulation {
             }
             return Ok(());
         }
-        let packet = self.tape.packet(left, source, &bytes);
+        let packet = self.tape.packet(&datagram);
         self.tape.line(now, || What::Arrived {
-            left,
-            from: source.into(),
+            left: datagram.left,
+            from: datagram.source.into(),
             to: n,
             packet,
-            len: bytes.len(),
+            len: datagram.bytes.len(),
             verdict: None,
         });
         Ok(())
     }
 
     /// An engine gets a datagram.
-    pub(super) fn hand_over(
-        &mut self,
-        n: usize,
-        left: u64,
-        source: Source,
-        from: SocketAddr,
-        mut bytes: Vec<u8>,
-    ) -> Law {
+    pub(super) fn hand_over(&mut self, n: usize, datagram: Datagram) -> Law {
         let now = self.now;
-        let packet = self.tape.packet(left, source, &bytes);
+        let packet = self.tape.packet(&datagram);
+        let Datagram {
+            left,
+            source,
+            from,
+            mut bytes,
+            ..
+        } = datagram;
         let kind = super::tape::head(&bytes).map(|head| head.transaction);
         let len = bytes.len();
         let receiver = &mut self.hosts[n];
@@ -348,13 +339,13 @@ impl Simulation {
         };
         *of.entry(word).or_default() += 1;
         if evicted {
-            self.full("a remote made room");
+            self.full(Full::MadeRoom);
         }
         if verdict == Verdict::Dropped(Reason::Full) {
             self.full(match kind {
-                Some(TransactionKind::Join) => "no room for a remote or role",
-                Some(TransactionKind::Allow) => "no handshake left",
-                _ => "inbox",
+                Some(TransactionKind::Join) => Full::Remotes,
+                Some(TransactionKind::Allow) => Full::Handshakes,
+                _ => Full::Inbox,
             });
         }
         self.tape.line(now, || What::Arrived {
@@ -452,8 +443,14 @@ impl Simulation {
             if copy.bytes != bytes {
                 self.tape.damages(now, n, said, &copy.bytes);
             }
-            let arrival = Happening::Arrival(now, Source::Host(n), from, to, copy.bytes);
-            self.at(now + copy.delay, arrival);
+            let datagram = Datagram {
+                left: now,
+                source: Source::Host(n),
+                from,
+                to,
+                bytes: copy.bytes,
+            };
+            self.at(now + copy.delay, Happening::Arrival(datagram));
         }
         let to = self.tape.party(target, to);
         self.tape.line(now, || What::Sent {
@@ -501,12 +498,13 @@ impl Simulation {
         what(&mut *attacker, &mut attack);
         let (datagrams, next) = attack.done();
         self.attacker = Some(attacker);
-        for (at, power, from, to, bytes) in datagrams {
-            if self.book.owner(from).is_none() {
-                self.tape.stranger(power, from);
+        for (at, datagram) in datagrams {
+            if let Source::Attacker(power) = datagram.source
+                && self.book.owner(datagram.from).is_none()
+            {
+                self.tape.stranger(power, datagram.from);
             }
-            let source = Source::Attacker(power);
-            self.at(at, Happening::Arrival(self.now, source, from, to, bytes));
+            self.at(at, Happening::Arrival(datagram));
         }
         if let Some(next) = next {
             self.at(next, Happening::Attack);

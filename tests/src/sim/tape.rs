@@ -10,7 +10,7 @@ use raet_core::RemoteId;
 use raet_core::stats::Verdict;
 use raet_core::wire::{Flags, Frame, Head, TransactionKind};
 
-use super::attack::{Power, Source};
+use super::attack::{Datagram, Power, Source};
 use super::plan::Fault;
 
 /// Who has a part in it.
@@ -160,15 +160,16 @@ impl Tape {
     }
 
     /// What this datagram is, that arrives.
-    pub(super) fn packet(&self, left: u64, source: Source, bytes: &[u8]) -> Packet {
+    pub(super) fn packet(&self, datagram: &Datagram) -> Packet {
         if !self.on {
             return Packet {
                 head: None,
                 damaged: false,
             };
         }
-        let was = match source {
-            Source::Host(n) => self.damaged.get(&(left, n, bytes.to_vec())),
+        let Datagram { left, bytes, .. } = datagram;
+        let was = match datagram.source {
+            Source::Host(n) => self.damaged.get(&(*left, n, bytes.clone())),
             Source::Attacker(_) => None,
         };
         Packet {
