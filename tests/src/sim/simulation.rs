@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use raet_core::keep::Record;
 use raet_core::road::RemoteInfo;
 use raet_core::stats::{Reason, Verdict};
-use raet_core::wire::{Head, TransactionKind};
+use raet_core::wire::{Flags, Head, TransactionKind};
 
 use super::attack::{Attack, Attacker, Datagram, Gang, Pass, Source};
 use super::engine::Meter;
@@ -291,14 +291,14 @@ impl Simulation {
             mut bytes,
             ..
         } = datagram;
-        let kind = super::tape::head(&bytes).map(|head| head.transaction);
+        let said = head(&bytes);
+        let kind = said.map(|head| head.transaction);
         let len = bytes.len();
         let receiver = &mut self.hosts[n];
         let time = receiver.time(now, self.plan.back);
         let Some(engine) = &mut receiver.engine else {
             return Ok(());
         };
-        self.laws.heard(n, from, &bytes);
         let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
@@ -318,6 +318,9 @@ impl Simulation {
             from
         };
         let verdict = engine.call(|e| e.handle_datagram(time, shown, &mut bytes));
+        let answers = said.is_some_and(|head| head.flags.contains(Flags::CORRESPONDENT));
+        let taken = !matches!(verdict, Verdict::Dropped(_));
+        self.laws.heard(n, from, len, answers && taken);
         let after = count(&receiver.counts);
         let gone = |of: &RemoteInfo| engine.get().remote(of.id).is_none();
         let evicted = known.is_some_and(|known| known.iter().any(gone));
