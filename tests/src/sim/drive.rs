@@ -362,14 +362,13 @@ impl Simulation {
     }
 
     fn poll_messages(&mut self, n: usize) -> Result<bool, (Rule, String)> {
-        let hunger = if self.healed || self.hosts[n].plan.appetite >= 1000 {
-            self.hosts[n]
-                .hunger(self.now)
-                .max(usize::from(self.healed) * 1000)
-        } else {
-            0
+        let host = &self.hosts[n];
+        let count = match host.plan.appetite {
+            _ if self.healed => usize::MAX,
+            None => host.hunger(self.now),
+            Some(_) => 0, // when it does something
         };
-        self.take(n, hunger)
+        self.take(n, count)
     }
 
     /// An application takes so many messages, if there are.

@@ -223,7 +223,7 @@ impl Host {
         if world < self.deaf_until {
             0
         } else {
-            self.plan.appetite
+            self.plan.appetite.unwrap_or(usize::MAX)
         }
     }
 

@@ -146,8 +146,8 @@ pub struct HostPlan {
     pub connects: Vec<usize>,
     /// Mean time between two deeds of its application.
     pub pace: u64,
-    /// Messages that its application takes at once.
-    pub appetite: usize,
+    /// Messages that its application takes whenever it does something; `None`: all, as they come.
+    pub appetite: Option<usize>,
     /// Datagrams that its socket holds while nobody reads.
     pub socket: usize,
     /// Longest time that a record takes to be stored.
@@ -535,7 +535,7 @@ fn host(rng: &mut Rng, n: usize, count: usize, strength: &Strength, timers: &Tim
         },
         connects,
         pace: MS * (20 + rng.bits() % 500),
-        appetite: [1, 4, 1000][rng.below(3)],
+        appetite: [Some(1), Some(4), None][rng.below(3)],
         socket: [1, 8, 256][rng.below(3)],
         store: if strength.slow_store {
             rng.bits() % (2 * S)

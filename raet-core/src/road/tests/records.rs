@@ -3,17 +3,21 @@
 use std::vec;
 use std::vec::Vec;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::both;
-use super::forge::{Claim, inject, stranger};
+use super::forge::{Claim, inject, recorded, respond, says, stranger};
 use super::world::{World, address, config, ms, name};
 use crate::config::Config;
 use crate::crypto::NaclSuite;
+use crate::event::{JoinFailure, RemoteEvent};
 use crate::keep::{Place, Record, RemoteRecord};
 use crate::limits::Limits;
 use crate::road::RoadStack;
+use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
+use crate::wire::{PacketKind, TransactionKind};
 
 fn main_estate() -> Config {
     let mut main = config("main", 1);
@@ -183,6 +187,68 @@ both! {
         main.main = true;
         let records = world.estates[0].records.clone();
         world.add_with(main, S::LIMITS, records);
+    }
+
+    fn one_name_is_changed_after_the_other_when_the_host_is_slow<S>() {
+        let mut world = World::<S>::new();
+        world.add(main_estate());
+        let guests = [("guest", 9, 5), ("tourist", 8, 6)];
+        let near = guests.map(|(called, keys, from)| {
+            let guest = stranger(called, keys, 1);
+            inject(&mut world, 0, address(from), &guest.request());
+            inject(&mut world, 0, address(from), &guest.ack());
+            let id = world.estates[0].stack.find(called).unwrap();
+            world.estates[0].stack.remote(id).unwrap().near
+        });
+        let change = |n: usize, called| {
+            let (role, keys, from) = guests[n];
+            let claim = Claim { destination: near[n], role, ..stranger(called, keys, 2) };
+            (address(from), Claim { source: 1001, ..claim }.request())
+        };
+        // Both call themselves otherwise before the host has asked for the end of the first name.
+        let (one, other) = (change(0, "visitor"), change(1, "traveller"));
+        let (now, stack) = (world.now, &mut world.estates[0].stack);
+        let mut says = |(from, mut bytes): (SocketAddr, Vec<u8>)| stack.handle_datagram(now, from, &mut bytes);
+        assert_eq!(says(one), Verdict::Taken);
+        assert_eq!(says(other.clone()), Verdict::Dropped(Reason::Full));
+        assert!(world.estates[0].stack.find("tourist").is_some(), "nothing has changed");
+        world.settle();
+        assert_eq!(inject(&mut world, 0, other.0, &other.1), Some(Verdict::Taken));
+        assert!(world.estates[0].stack.find("traveller").is_some());
+    }
+
+    fn a_name_is_given_up_when_the_host_has_asked_for_the_end_of_another<S>() {
+        let mut world = World::<S>::new();
+        world.add(config("main", 1)); // takes the first place, and is not asked
+        world.add(Config { main: true, ..config("other", 2) });
+        // A stranger, and one that was called: neither has proven its name.
+        let guest = stranger("guest", 9, 1);
+        inject(&mut world, 1, address(7), &guest.request());
+        inject(&mut world, 1, address(7), &guest.ack());
+        let near = world.estates[1].stack.remotes().next().unwrap().near;
+        let first = world.connect(1, 5);
+        world.settle();
+        respond(&mut world, 1, 5, &says("third", 3));
+        let second = world.connect(1, 6);
+        world.settle();
+        // The stranger changes its name, and before the host has polled that somebody else answers as third.
+        let visitor = Claim { destination: near, role: "guest", ..stranger("visitor", 9, 2) };
+        let mut request = Claim { source: guest.source, ..visitor }.request();
+        let now = world.now;
+        world.estates[1].stack.handle_datagram(now, address(7), &mut request);
+        respond(&mut world, 1, 6, &says("third", 3));
+        let refused = RemoteEvent::JoinFailed(JoinFailure::Refused);
+        assert!(world.happened(1).contains(&refused));
+        assert_eq!(world.estates[1].stack.find("third"), Some(first));
+        for _ in 0..100 {
+            world.run(ms(100));
+            let requests = recorded(&world, 1, TransactionKind::Join, PacketKind::Request);
+            if requests.iter().filter(|p| p.to == address(6)).count() > 1 {
+                break;
+            }
+        }
+        respond(&mut world, 1, 6, &says("third", 3));
+        assert_eq!(world.estates[1].stack.find("third"), Some(second));
     }
 
     fn a_handshake_that_waits_for_the_keep_is_not_forgotten<S>() {
