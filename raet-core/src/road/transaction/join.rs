@@ -64,6 +64,13 @@ pub(crate) struct Joinent {
     answered: Joins,
 }
 
+impl Joinent {
+    /// Whether a packet from there with this head is of this join.
+    fn is(&self, from: SocketAddr, head: &Head) -> bool {
+        self.ti == head.transaction_id && self.far == head.source && self.address == from
+    }
+}
+
 /// How a peer's join stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Standing {

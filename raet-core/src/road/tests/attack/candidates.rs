@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use core::net::SocketAddr;
 
-use crate::config::Trust;
+use crate::config::{Config, Trust};
 use crate::event::RemoteEvent;
 use crate::road::RemoteId;
 use crate::road::remote::Target;
@@ -101,6 +101,29 @@ both! {
                 let acked = inject(&mut world, 0, *from, &claim.ack());
                 assert_eq!(acked, Some(Verdict::Taken), "{}", claim.name);
                 assert!(!joining(&world, *remote), "{}", claim.name);
+            }
+        }
+    }
+
+    fn joins_under_one_id_from_one_address_are_told_apart<S>() {
+        // Who sees a stranger's request may say other names under its id, and from where it is.
+        for first in 0..2 {
+            let mut world = World::<S>::new();
+            world.add(Config { main: true, ..config("main", 1) });
+            let joins = [
+                Claim { source: 77, ..stranger("guest", 9, 1) },
+                Claim { source: 77, ..stranger("shadow", 8, 2) },
+            ];
+            for wanted in [Verdict::Taken, Verdict::Repeated] {
+                for claim in &joins {
+                    assert_eq!(inject(&mut world, 0, address(5), &claim.request()), Some(wanted));
+                }
+            }
+            for n in [first, 1 - first] {
+                let remote = world.estates[0].stack.find(joins[n].name).unwrap();
+                assert!(joining(&world, remote));
+                assert_eq!(inject(&mut world, 0, address(5), &joins[n].ack()), Some(Verdict::Taken));
+                assert!(!joining(&world, remote), "{}", joins[n].name);
             }
         }
     }

@@ -37,7 +37,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return verdict;
         }
         let slot = if head.destination == 0 {
-            self.joining_from(from, head.source)
+            self.joining_from(from, head)
         } else {
             self.by_near(head.destination)
         };
@@ -45,11 +45,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Stranger);
         };
         let joinent = match self.remotes.at(slot).and_then(|r| r.join.as_ref()) {
-            Some(Join::Joinent(j))
-                if j.ti == head.transaction_id && j.far == head.source && j.address == from =>
-            {
-                j
-            }
+            Some(Join::Joinent(j)) if j.is(from, head) => j,
             _ => return self.stats.drop(Reason::NoTransaction),
         };
         let verdict = match head.packet {
@@ -81,9 +77,10 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         verdict
     }
 
-    /// The remote with an open vacuous join from this source.
-    pub(super) fn joining_from(&self, from: SocketAddr, far: u32) -> Option<u32> {
-        let joins = |r: &Remote<C>| matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.far == far && j.address == from);
+    /// The remote with this vacuous join open. Of one source there may be several: who knows its id may say
+    /// other names under it.
+    pub(super) fn joining_from(&self, from: SocketAddr, head: &Head) -> Option<u32> {
+        let joins = |r: &Remote<C>| matches!(&r.join, Some(Join::Joinent(j)) if j.vacuous && j.is(from, head));
         self.by_address(from, joins).or_else(|| {
             // Beside a proven remote elsewhere: it is found by where its candidate claims to be.
             let hash = self.hash.of(&from);
@@ -185,16 +182,12 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
 
     pub(super) fn same_request(&self, from: SocketAddr, head: &Head) -> Option<u32> {
         let slot = if head.destination == 0 {
-            self.joining_from(from, head.source)?
+            self.joining_from(from, head)?
         } else {
             self.by_near(head.destination)?
         };
         match self.remotes.at(slot)?.join.as_ref()? {
-            Join::Joinent(j)
-                if j.ti == head.transaction_id && j.far == head.source && j.address == from =>
-            {
-                Some(slot)
-            }
+            Join::Joinent(j) if j.is(from, head) => Some(slot),
             _ => None,
         }
     }
