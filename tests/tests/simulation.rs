@@ -102,10 +102,12 @@ fn the_same_seed_has_the_same_course_and_another_has_another() {
 
 #[test]
 fn neither_how_it_is_polled_nor_its_storage_changes_a_course() {
-    for seed in 0..100 {
-        if let Err(violation) = run::steady(seed, Profile::Swarm) {
-            let again = run::again(Profile::Swarm, seed, How::Steady);
-            panic!("{violation}\n  again: {again}");
+    for profile in [Profile::Swarm, Profile::Hostile] {
+        for seed in 0..100 {
+            if let Err(violation) = run::steady(seed, profile) {
+                let again = run::again(profile, seed, How::Steady);
+                panic!("{violation}\n  again: {again}");
+            }
         }
     }
 }

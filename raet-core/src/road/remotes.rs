@@ -35,12 +35,19 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         address: SocketAddr,
         which: impl Fn(&Remote<C>) -> bool,
     ) -> Option<u32> {
-        let hash = self.hash.of(&address);
-        self.by_address.find(hash, |slot| {
-            self.remotes
-                .at(slot)
-                .is_some_and(|r| r.path.address == address && which(r))
-        })
+        // Of several the oldest, wherever an index has it.
+        let oldest = Cell::new((u64::MAX, None));
+        self.by_address.find(self.hash.of(&address), |slot| {
+            if let Some(remote) = self.remotes.at(slot)
+                && remote.path.address == address
+                && which(remote)
+                && remote.birth < oldest.get().0
+            {
+                oldest.set((remote.birth, Some(slot)));
+            }
+            false
+        });
+        oldest.get().1
     }
 
     /// Makes a remote, unproven and without a name. Where there is no room the oldest unproven one

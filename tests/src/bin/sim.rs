@@ -49,7 +49,7 @@ struct Arguments {
     /// Threads to run on; all processors unless given.
     #[arg(long, value_parser = threads, conflicts_with = "seed")]
     threads: Option<usize>,
-    /// Run each seed also polled otherwise, and on either storage: the course must be the same.
+    /// Run each seed also on either storage, and, unless hostile, polled otherwise: the course must be the same.
     #[arg(long)]
     steady: bool,
     /// Run this seed alone.

@@ -170,6 +170,8 @@ impl Simulation {
         if remotes.is_empty() {
             return None;
         }
+        // An engine lists them by their places, which are nobody's business.
+        remotes.sort_by_key(|r| r.near);
         let host = &mut self.hosts[n];
         let which = host.rng.below(remotes.len());
         Some(remotes.swap_remove(which))
@@ -186,6 +188,7 @@ impl Simulation {
         if roles.is_empty() {
             return;
         }
+        roles.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
         let role = roles.swap_remove(host.rng.below(roles.len()));
         let status = match host.rng.below(10) {
             0 => Status::Rejected,

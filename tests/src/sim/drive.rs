@@ -276,12 +276,38 @@ impl Simulation {
                 return Ok(any);
             };
             any = true;
-            self.tape
-                .hash_told(self.now, n, false, &format!("{event:?}"));
+            let told = self.without_places(n, &event);
+            self.tape.hash_told(self.now, n, false, &told);
             self.tell(n, &event);
             self.told(n, &event)?;
             self.count_output(n)?;
             self.output(n);
+        }
+    }
+
+    /// An event, with remotes told by the ids that this host gave them: the places in which an engine holds
+    /// them depend on what was polled first.
+    fn without_places(&self, n: usize, event: &Event) -> String {
+        let engine = self.hosts[n].engine.as_ref();
+        let near = |id| engine.and_then(|e| e.get().remote(id)).map(|r| r.near);
+        match event {
+            Event::Remote {
+                remote,
+                token,
+                what: RemoteEvent::SameAs(known),
+            } => format!("{:?} {token} is {:?}", near(*remote), near(*known)),
+            Event::Remote {
+                remote,
+                token,
+                what,
+            } => format!("{:?} {token} {what:?}", near(*remote)),
+            Event::Message {
+                remote,
+                token,
+                outcome,
+                ..
+            } => format!("{:?} {token} {outcome:?}", near(*remote)),
+            Event::KeysOffered { .. } => format!("{event:?}"),
         }
     }
 

@@ -28,7 +28,7 @@
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that has settled and ends or begins anew under siege, where nothing goes wrong but that somebody off the path attacks; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |
-//! | [`Steady`](Rule::Steady) | another course when engines are polled in another order and more often, or are on the other storage within the same limits | [`run::steady`] |
+//! | [`Steady`](Rule::Steady) | another course when engines are on the other storage within the same limits, or, where there are no strangers, are polled in another order and more often | [`run::steady`] |
 //!
 //! The suite is [`Weak`](crate::suite::Weak), hashes for curves, and the real one for every sixteenth
 //! seed. What a join says is protected by nothing (hardening: H3), so the weather does not change what is in one:
