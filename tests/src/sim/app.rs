@@ -535,15 +535,18 @@ impl Simulation {
         }
     }
 
-    /// Whether somebody whom it wants to reach is neither known to it nor called any more: another one answered, or
-    /// it gave that remote up.
+    /// Whether somebody whom it wants to reach is neither known where it may be found nor called any more: another
+    /// one answered, or was held there when it called, or it gave that remote up.
     fn has_given_up(&self, n: usize) -> bool {
         let engine = self.hosts[n].engine.as_ref().map(Metered::get);
         let gone = |engine: &dyn Engine, to: usize| {
             let calls = |r: &RemoteInfo| {
                 r.name.is_empty() && self.book.owners(r.address).any(|whose| whose == to)
             };
-            engine.find(self.name(to)).is_none() && !engine.remotes().iter().any(calls)
+            // Who is proven is found wherever it calls from; who is not, where it is.
+            let held = engine.find(self.name(to)).and_then(|id| engine.remote(id));
+            let lost = held.is_none_or(|r| !r.proven && self.book.at(r.address) != Some(to));
+            lost && !engine.remotes().iter().any(calls)
         };
         let mut wanted = self.plan.hosts[n].connects.iter();
         engine.is_some_and(|engine| wanted.any(|to| gone(engine, *to)))

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use raet_core::RemoteId;
+use raet_core::config::Trust;
 use raet_core::event::{Event, RemoteEvent};
 use raet_core::keep::{Record, Status};
 use raet_core::limits::{Limits, SMALLEST_SEGMENT};
@@ -324,6 +325,12 @@ impl Simulation {
                 let host = &self.hosts[n];
                 let engine = host.engine.as_ref();
                 let info = engine.and_then(|e| e.get().remote(*remote));
+                // Who takes any keys lets an insider be whom this was sent to.
+                let always = host.plan.trust == Trust::Always;
+                if always && info.as_ref().is_some_and(|i| self.guard.means_ill(i)) {
+                    self.ledger.excused(number, *outcome);
+                    return Ok(());
+                }
                 let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
                 let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
                 self.ledger.ended(number, *outcome, now, remote, life)

@@ -206,6 +206,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// A message ended at an attacker, whose word nobody can judge.
+    pub(super) fn excused(&mut self, number: usize, outcome: Outcome) {
+        if let Some(sent) = self.sent.get_mut(number) {
+            sent.outcome = Some(outcome);
+        }
+    }
+
     /// A sender was told how its message ended. `now` is its own time; `remote` whether its remote is
     /// there, and has a session; `life` the receiver's.
     pub(super) fn ended(
