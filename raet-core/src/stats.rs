@@ -28,7 +28,7 @@ reasons! {
     Broadcast => "broadcast",
     /// Source, destination or session id is zero, or not zero in a join.
     Ids => "ids do not fit its kind",
-    /// No remote has this destination id.
+    /// No remote has this destination id, or, where there is none, this join open.
     Stranger => "from no remote",
     /// It does not come from where the remote is or claims to be.
     Address => "from another address",

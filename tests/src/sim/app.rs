@@ -486,11 +486,13 @@ impl Simulation {
         }
         // What was to be said may have been given up, and then nothing shows that a peer has forgotten.
         let later = (5 * S..7 * S).contains(&(self.now - self.plan.storm));
-        if let Some(engine) = &mut self.hosts[n].engine
+        let host = &mut self.hosts[n];
+        if let Some(engine) = &mut host.engine
             && later
             && !self.plan.menace.is_there()
         {
             for remote in engine.get().remotes() {
+                host.trusted.insert(remote.address);
                 let _ = engine.call(|e| e.alive(time, remote.id));
             }
         }
@@ -536,7 +538,8 @@ impl Simulation {
     }
 
     /// Whether somebody whom it wants to reach is neither known where it may be found nor called any more: another
-    /// one answered, or was held there when it called, or it gave that remote up.
+    /// one answered, or was held there when it called, or it gave that remote up. Who has moved and proved nothing
+    /// before is found only where it is called (H4).
     fn has_given_up(&self, n: usize) -> bool {
         let engine = self.hosts[n].engine.as_ref().map(Metered::get);
         let gone = |engine: &dyn Engine, to: usize| {

@@ -12,6 +12,7 @@ use raet_core::road::RoleInfo;
 use super::app::{TO_ATTACKER, to_attacker};
 use super::engine::Metered;
 use super::law::{self, Law, Rule};
+use super::ledger::Peer;
 use super::plan::{Fault, S};
 use super::simulation::{Happening, Simulation};
 use super::tape::{What, seconds};
@@ -286,8 +287,8 @@ impl Simulation {
         }
     }
 
-    /// An event, with remotes told by the ids that this host gave them: the places in which an engine holds
-    /// them depend on what was polled first.
+    /// An event, with remotes told by the ids that this host gave them, and messages by their tokens: the places
+    /// in which an engine holds them depend on what was polled first.
     fn without_places(&self, n: usize, event: &Event) -> String {
         let engine = self.hosts[n].engine.as_ref();
         let near = |id| engine.and_then(|e| e.get().remote(id)).map(|r| r.near);
@@ -327,11 +328,11 @@ impl Simulation {
                 let info = engine.and_then(|e| e.get().remote(*remote));
                 // Who takes any keys lets an insider be whom this was sent to.
                 let always = host.plan.trust == Trust::Always;
-                if always && info.as_ref().is_some_and(|i| self.guard.means_ill(i)) {
-                    self.ledger.excused(number, *outcome);
-                    return Ok(());
-                }
-                let remote = (info.is_some(), info.is_some_and(|i| i.allowed));
+                let remote = Peer {
+                    there: info.is_some(),
+                    up: info.as_ref().is_some_and(|i| i.allowed),
+                    ill: always && info.is_some_and(|i| self.guard.means_ill(&i)),
+                };
                 let (now, life) = (host.latest.as_micros(), self.hosts[to].life);
                 self.ledger.ended(number, *outcome, now, remote, life)
             }
@@ -417,6 +418,7 @@ impl Simulation {
             self.count_output(n)?;
             let from = self.plan.hosts.iter().position(|h| h.name == taken.name);
             if self.is_attacker(n, &taken) || to_attacker(&taken.body) {
+                self.output(n);
                 continue;
             }
             let told = (&taken.name, &taken.body);

@@ -70,8 +70,9 @@ type Held = (Vec<RemoteInfo>, Vec<RoleInfo>);
 fn held(engine: &dyn Engine, trust: Trust, except: Option<PublicKeys>) -> Held {
     let mut remotes = engine.remotes();
     // What bears an insider's keys is its own, whatever it is called. And where the keys were lost that were
-    // proven, nothing shows any more who it is.
-    remotes.retain(|r| r.proven && r.keys.is_some() && (except.is_none() || r.keys != except));
+    // proven, it may bring its own.
+    let own = |r: &RemoteInfo| except.is_some() && (r.keys.is_none() || r.keys == except);
+    remotes.retain(|r| r.proven && !own(r));
     for remote in &mut remotes {
         // Without a session these are what a join says, which anyone can, and where the next session
         // begins, which an attempt at one may raise.

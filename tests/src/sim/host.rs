@@ -167,8 +167,9 @@ impl Host {
         // What its keep says of who is proven, and of whom a person has judged, holds in this life, too.
         let roles = engine.get().roles();
         let judged = |r: &RemoteInfo| roles.iter().any(|role| role.judged && role.name == r.role);
+        let before = std::mem::take(&mut self.trusted);
         let remotes = engine.get().remotes().into_iter();
-        let trusted = remotes.filter(|r| r.proven || judged(r));
+        let trusted = remotes.filter(|r| r.proven || judged(r) && before.contains(&r.address));
         self.trusted = trusted.map(|r| r.address).collect();
         self.engine = Some(engine);
         self.left = 0;
@@ -183,7 +184,6 @@ impl Host {
         self.wake = None;
         self.socket.clear();
         self.storing.clear();
-        self.trusted.clear();
         self.allowed.clear();
         self.proven.clear();
         self.asked.clear();

@@ -22,6 +22,7 @@ impl Simulation {
                     self.fault(Fault::LostRecord);
                 }
                 self.hosts[n].crash();
+                self.laws.died(n);
                 if keepless {
                     self.fault(Fault::LostKeep);
                     self.hosts[n].keep = MemoryKeep::default();

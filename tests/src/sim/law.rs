@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use raet_core::road::Timeout;
 use raet_core::wire::{Flags, Frame, Head, PacketKind, TransactionKind};
@@ -118,6 +118,11 @@ pub(super) struct Laws {
     /// The same of what comes in one step, so that what was saved up before counts for nothing.
     at_once: BTreeMap<(usize, SocketAddr), (u64, u64)>,
 }
+
+/// Bytes of a long request to join.
+const JOIN: u64 = 400;
+/// The least of all addresses.
+const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Session ids of a host, over its lives. A remote that was lost in a crash has a new uid after it, so that
 /// only this shows that sessions with it went on.
@@ -278,6 +283,14 @@ impl Laws {
             }
         }
         Ok(())
+    }
+
+    /// A host died. Whom it trusted it may know as a stranger in its next life, who draws what a join does, and not
+    /// three times all that was ever said.
+    pub(super) fn died(&mut self, host: usize) {
+        for (_, (heard, told)) in self.traffic.range_mut((host, FIRST)..(host + 1, FIRST)) {
+            *heard = (*heard).min(*told / 3 + JOIN);
+        }
     }
 
     /// Something else happens from here on.

@@ -89,6 +89,16 @@ pub(super) fn body(number: usize, len: usize) -> Vec<u8> {
     body
 }
 
+/// Whom a message was for, when its sender is told of it.
+pub(super) struct Peer {
+    /// Its remote is there.
+    pub(super) there: bool,
+    /// And has a session.
+    pub(super) up: bool,
+    /// It bears an attacker's keys by now, which may say of a message what it likes.
+    pub(super) ill: bool,
+}
+
 impl Ledger {
     /// Nothing was sent yet.
     pub(super) fn new(on_path: bool) -> Self {
@@ -206,21 +216,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// A message ended at an attacker, whose word nobody can judge.
-    pub(super) fn excused(&mut self, number: usize, outcome: Outcome) {
-        if let Some(sent) = self.sent.get_mut(number) {
-            sent.outcome = Some(outcome);
-        }
-    }
-
-    /// A sender was told how its message ended. `now` is its own time; `remote` whether its remote is
-    /// there, and has a session; `life` the receiver's.
+    /// A sender was told how its message ended. `now` is its own time; `life` the receiver's.
     pub(super) fn ended(
         &mut self,
         number: usize,
         outcome: Outcome,
         now: u64,
-        remote: (bool, bool),
+        remote: Peer,
         life: u32,
     ) -> Result<(), Breach> {
         let verdict = |what: &str| {
@@ -243,9 +245,12 @@ impl Ledger {
         let held = self.sessions.get(&(from, to)).map(|(_, memory)| *memory);
         let forgot = memory != sent.memory || held.is_some_and(|held| held != memory);
         let short = sent.body.len() < DISTINCT;
-        let (there, up) = remote;
+        let Peer { there, up, ill } = remote;
         let passed = sent.deadline.is_some_and(|at| at <= now);
         let fits = match outcome {
+            Outcome::Delivered | Outcome::Unknown(Doubt::SessionChanged | Doubt::Nacked) if ill => {
+                true
+            }
             Outcome::Delivered => taken || short,
             Outcome::Failed(_) if taken => false,
             Outcome::Failed(Failure::Refused) => false,
@@ -264,7 +269,7 @@ impl Ledger {
             return verdict(if taken { "was taken" } else { "was not taken" });
         }
         *self.outcomes.entry(word(outcome)).or_default() += 1;
-        if short {
+        if short && !ill {
             let key = (from, to, sent.body.clone());
             let counts = self.short.entry(key).or_default();
             match outcome {

@@ -16,10 +16,10 @@
 //! |---|---|---|
 //! | [`Once`](Rule::Once) | a message taken twice by a receiver that remembers its sender, in a session and over sessions; one sent with `once` taken twice at all | `ledger` |
 //! | [`Content`](Rule::Content) | a body that its sender never sent to this receiver | `ledger` |
-//! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind | `ledger` |
+//! | [`Verdict`](Rule::Verdict) | *delivered* of what was not taken; *failed* of what was, or ever will be; *unknown* without a cancel, a deadline, a change of session or memory; a second verdict; a refusal between estates of this kind. What an insider says of a message, whom a receiver that takes any keys took for somebody else, is not judged | `ledger` |
 //! | [`Progress`](Rule::Progress) | peace, and still an open message, a session that is not up, a message that was not taken, a record that was not stored, or anything said but signs of life that somebody wants: every transaction ends | `app` |
-//! | [`Session`](Rule::Session) | a transaction begun under an older session id than the last with this remote, or one no newer than any of an earlier life with whoever | `law` |
-//! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes; one that is less than an earlier one of its kind in the session | `law` |
+//! | [`Session`](Rule::Session) | a transaction begun under an older session id than the last with this remote, or one no newer than any of an earlier life with whoever; one of an earlier life that goes on | `law` |
+//! | [`Transaction`](Rule::Transaction) | one transaction id for two transactions, or for other bytes; one that begins after a later one of its kind in the session, or, messages apart, goes on after it | `law` |
 //! | [`Memory`](Rule::Memory) | more bytes allocated by an engine than `worst_bytes` of its limits | `law` |
 //! | [`Deadline`](Rule::Deadline) | a deadline that has come, and is left by a wake after which all outputs were taken, five times in a row | `drive` |
 //! | [`Busy`](Rule::Busy) | more than 250 wakes in a second after which nothing is sent; output beyond what limits explain, or anew after all of it was taken, four times | `drive` |
@@ -28,7 +28,7 @@
 //! | [`Nonce`](Rule::Nonce) | a key that seals twice with one nonce, over all estates and lives | `law` |
 //! | [`Right`](Rule::Right) | a datagram that is not whole, genuine and new after which what is proven is something else; a session that has settled and ends or begins anew under siege, where nothing goes wrong but that somebody off the path attacks; a remote that was proven and is forgotten, though its application did not ask | `guard`, `drive` |
 //! | [`Whole`](Rule::Whole) | a panic; an engine that does not start with its own records | `run`, `drive` |
-//! | [`Steady`](Rule::Steady) | another course when engines are on the other storage within the same limits, or, where there are no strangers, are polled in another order and more often | [`run::steady`] |
+//! | [`Steady`](Rule::Steady) | another course when engines are on the other storage within the same limits, or, but for hostile worlds, are polled in another order and more often | [`run::steady`] |
 //!
 //! The suite is [`Weak`](crate::suite::Weak), hashes for curves, and the real one for every sixteenth
 //! seed. What a join says is protected by nothing (hardening: H3), so the weather does not change what is in one:

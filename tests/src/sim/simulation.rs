@@ -299,6 +299,7 @@ impl Simulation {
         let Some(engine) = &mut receiver.engine else {
             return Ok(());
         };
+        let trusted = receiver.trusted.contains(&from);
         let life = receiver.life;
         let watch = self.guard.watch(
             (n, life),
@@ -319,14 +320,14 @@ impl Simulation {
         };
         let verdict = engine.call(|e| e.handle_datagram(time, shown, &mut bytes));
         let answers = said.is_some_and(|head| head.flags.contains(Flags::CORRESPONDENT));
-        let taken = !matches!(verdict, Verdict::Dropped(_));
+        let taken = verdict == Verdict::Taken;
         self.laws.heard(n, from, len, answers && taken);
         let after = count(&receiver.counts);
         let gone = |of: &RemoteInfo| engine.get().remote(of.id).is_none();
         let evicted = known.is_some_and(|known| known.iter().any(gone));
         let (curves, verified) = (after.0 - before.0, after.1 - before.1);
         let right = self.guard.judge(watch, verdict, engine.get());
-        if !receiver.trusted.contains(&from) && engine.get().proven_at(from) {
+        if !trusted && engine.get().proven_at(from) {
             receiver.trusted.insert(from);
         }
         self.report.curves = self.report.curves.max(curves);

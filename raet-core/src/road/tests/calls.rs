@@ -213,6 +213,7 @@ both! {
             assert_eq!((world.estates[0].messages.len(), world.estates[2].messages.len()), (60, 0));
         }
     }
+
     fn a_call_that_is_put_off_leaves_the_known_one_alone<S>() {
         let (mut world, _, known) = World::<S>::allowed();
         let call = world.connect(1, 5);
@@ -227,6 +228,8 @@ both! {
         // Meanwhile main was started anew, and what is for it must not wait for that person.
         let records = world.estates[0].records.clone();
         world.restart(0, main_config(true), records);
+        let begins = [PacketKind::Request, PacketKind::Hello];
+        world.lose = Box::new(move |p| p.from == address(0) && begins.contains(&p.kind().1));
         world.send(1, known, 7, b"for main");
         world.run(ms(20_000));
         assert_eq!(world.outcomes(1), [(7, Outcome::Delivered)]);
@@ -246,6 +249,8 @@ both! {
             respond(&mut world, 1, 5, &main);
             world.settle();
         }
+        let tried = recorded(&world, 1, TransactionKind::Allow, PacketKind::Hello);
+        assert_eq!(tried.iter().map(|p| p.to).collect::<Vec<_>>(), [address(5)]);
         world.run(ms(5000));
         let failed = RemoteEvent::AllowFailed(AllowFailure::Timeout);
         assert!(told(&world, 1).contains(&(call, failed)), "whoever answered has no keys");
@@ -277,6 +282,7 @@ both! {
         assert_eq!(world.outcomes(1), [(8, Outcome::Delivered)]);
         let requests = recorded(&world, 1, TransactionKind::Join, PacketKind::Request);
         let asked = |p: &Packet| Frame::parse(&p.bytes).unwrap().head.source;
+        assert!(!requests.is_empty());
         assert!(requests.iter().all(|p| asked(p) == near), "it is not asked where it is held");
     }
 

@@ -88,7 +88,8 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             return self.stats.drop(Reason::Address);
         }
         let (vacuous, pended, held) = (joiner.vacuous, joiner.pended, joiner.held);
-        let called = joiner.address != remote.path.address;
+        let held_at = remote.path.address;
+        let called = joiner.address != held_at;
         match head.packet {
             PacketKind::Response => self.on_response(now, slot, head, body),
             // The call can wait for a person; the remote has better to do.
@@ -124,7 +125,7 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             PacketKind::Renew if !vacuous && self.may_change(slot) => {
                 // The peer does not know our uid any more: join as a stranger, with its answer a
                 // candidate if this remote was proven.
-                self.start_join_at(now, slot, from, true);
+                self.start_join_at(now, slot, held_at, true);
                 Verdict::Taken
             }
             PacketKind::Renew => {
