@@ -90,6 +90,7 @@ pub(super) fn body(number: usize, len: usize) -> Vec<u8> {
 }
 
 /// Whom a message was for, when its sender is told of it.
+#[derive(Clone, Copy)]
 pub(super) struct Peer {
     /// Its remote is there.
     pub(super) there: bool,

@@ -89,20 +89,18 @@ impl Main {
         panic!("no {what} in {PATIENCE:?}");
     }
 
-    /// Waits for three readings: the first of them `first`, or any if that is not 0.
+    /// Waits for three readings, in any order: from the first that is `first` on, or from any if that is not 0.
     #[track_caller]
     pub(crate) fn reading_from(&mut self, first: u64) {
-        let mut last = None;
-        let mut left = 3;
+        let mut seen = Vec::new();
         self.until("readings", |_, message| {
             let number = message["reading"].as_u64()?;
-            if first == 0 && last.is_none() && number != 0 {
+            if first == 0 && seen.is_empty() && number != 0 {
                 return None; // of its earlier life
             }
-            assert!(last < Some(number), "a reading came twice");
-            last = Some(number);
-            left -= 1;
-            (left == 0).then_some(())
+            assert!(!seen.contains(&number), "reading {number} came twice");
+            seen.push(number);
+            (seen.len() == 3).then_some(())
         });
     }
 
