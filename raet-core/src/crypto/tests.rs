@@ -410,6 +410,8 @@ fn fingerprints_tell_keys_apart() {
     let keys = PublicKeys::from_hex(MAIN[2], MAIN[3]).unwrap();
     let shown = keys.fingerprint().to_string();
     assert_eq!(shown, "e2fd-33f4-16d3-48c8-48d4-2985-cf1a-f7f7");
+    let debug = std::format!("{:?}", keys.fingerprint());
+    assert_eq!(debug, std::format!("Fingerprint({shown})"));
     for place in 0..64 {
         let mut bent = keys;
         if place < 32 {

@@ -5,6 +5,7 @@ use std::string::{String, ToString};
 
 use super::*;
 use crate::crypto::WeakKey;
+use crate::crypto::hex::HexError;
 #[cfg(feature = "compact")]
 use crate::keep::compact::CompactError;
 use crate::storage::{BeyondCapacity, NoRoom};
@@ -38,6 +39,8 @@ fn what_went_wrong_is_told_in_a_line() {
         IntroduceError::OtherKeys.to_string(),
         IntroduceError::Full.to_string(),
         WeakKey.to_string(),
+        HexError::Length.to_string(),
+        HexError::Digit.to_string(),
         NoRoom::Now.to_string(),
         NoRoom::Never.to_string(),
         NoSpace.to_string(),

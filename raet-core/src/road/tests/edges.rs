@@ -18,7 +18,7 @@ use crate::stats::{Reason, Verdict};
 use crate::storage::Storage;
 use crate::time::Duration;
 use crate::wire::{
-    BodyKind, CoatKind, Flags, FootKind, Frame, Head, JoinBody, PacketKind, TransactionKind,
+    BodyKind, CoatKind, Flags, FootKind, Frame, Head, JoinBody, Name, PacketKind, TransactionKind,
     WireError,
 };
 
@@ -79,7 +79,9 @@ both! {
     }
 
     fn settings_that_cannot_be_make_no_engine<S>() {
-        let cases: [Case<Config, SetupError>; 4] = [
+        let cases: [Case<Config, SetupError>; 6] = [
+            (|c| c.name = Name::new(), SetupError::Name),
+            (|c| c.role = Name::new(), SetupError::Name),
             (|c| c.body = BodyKind::Raw, SetupError::BodyKind),
             (|c| c.window = 1, SetupError::Pace),
             (|c| c.timers.retry.redo_min = Duration::ZERO, SetupError::Pace),

@@ -270,13 +270,11 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
             // H10: the same where nobody proved whose this id is, and another remote bears the name.
             return Err(No::Told(PacketKind::Renew, Reason::Stranger));
         }
-        match self.take_claim(now, slot, &claim) {
-            Ok(Status::Rejected) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
-            Ok(status) => Ok(status),
-            Err(JoinFailure::WeakKeys) => Err(No::Told(PacketKind::Reject, Reason::WeakKey)),
-            Err(JoinFailure::Refused) => Err(No::Silent(Reason::Full)),
-            Err(_) => Err(No::Told(PacketKind::Reject, Reason::Unexpected)),
-        }
+        self.take_claim(now, slot, &claim).map_err(|why| match why {
+            JoinFailure::WeakKeys => No::Told(PacketKind::Reject, Reason::WeakKey),
+            JoinFailure::Refused => No::Silent(Reason::Full),
+            _ => No::Told(PacketKind::Reject, Reason::Unexpected),
+        })
     }
 
     /// The remote that a request is about; a new one where there is none. True: it is new.
