@@ -37,7 +37,9 @@ const PERIOD: Duration = Duration::from_secs(64);
 /// Bytes of a message.
 const BODY: [u8; 100] = [b'm'; 100];
 
-/// What one crowd cost the main estate. CPU times are per operation.
+/// What one crowd cost the main estate. CPU times are per operation: of a join the mean, since it may make
+/// tables grow; of the rest, which repeats the same work, the median of all batches, so that what else the
+/// machine did meanwhile counts little.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
     /// Estates that joined.
@@ -102,26 +104,40 @@ pub const HEADING: &str =
 /// If one of them does not get what it came for.
 pub fn measure<C: Suite>(estates: usize, meter: Meter) -> Figures {
     let repeats = SAMPLES.div_ceil(estates).max(1);
-    let mut sums = [Duration::ZERO; 4];
+    let messages = MESSAGES / repeats as u64;
+    let mut joins = Duration::ZERO;
+    let [mut presence, mut received, mut sent] = [(); 3].map(|()| Costs::default());
     let mut bytes = 0;
     for _ in 0..repeats {
         let mut crowd = Crowd::<C>::new(estates, meter);
-        let [join, presence, received, sent] = &mut sums;
-        *join += crowd.storm() / estates as u32;
-        *presence += crowd.presence() / estates as u32;
+        joins += crowd.storm();
+        crowd.presence(&mut presence);
         bytes = crowd.weight();
-        let messages = MESSAGES / repeats as u64;
-        *received += crowd.receive(messages) / messages as u32;
-        *sent += crowd.send(messages) / messages as u32;
+        crowd.receive(messages, &mut received);
+        crowd.send(messages, &mut sent);
     }
-    let [join, presence, received, sent] = sums.map(|sum| sum / repeats as u32);
     Figures {
         estates,
-        join,
-        presence,
-        received,
-        sent,
+        join: joins / (repeats * estates) as u32,
+        presence: presence.median(),
+        received: received.median(),
+        sent: sent.median(),
         bytes,
+    }
+}
+
+/// What an operation cost in each batch.
+#[derive(Default)]
+struct Costs(Vec<Duration>);
+
+impl Costs {
+    fn add(&mut self, spent: Duration, operations: usize) {
+        self.0.push(spent / operations as u32);
+    }
+
+    fn median(mut self) -> Duration {
+        let middle = self.0.len() / 2;
+        *self.0.select_nth_unstable(middle).1
     }
 }
 
@@ -215,7 +231,7 @@ impl<C: Suite> Crowd<C> {
     }
 
     /// Every remote is asked once for a sign of life.
-    fn presence(&mut self) -> Duration {
+    fn presence(&mut self, costs: &mut Costs) {
         let presence = Presence {
             period: PERIOD,
             interim: Duration::ZERO,
@@ -224,24 +240,25 @@ impl<C: Suite> Crowd<C> {
         let mut left = self.puppets.len();
         let step = PERIOD / 8 * BATCH as u32 / self.puppets.len() as u32;
         let end = self.now + PERIOD + PERIOD / 2;
-        let mut spent = Duration::ZERO;
         while left > 0 {
             // Nothing happens until the first one is due.
             let due = self.main.poll_timeout().expect("presence has deadlines");
             self.now = due.at + step.max(Duration::from_millis(1));
             assert!(self.now < end, "each is asked once in a period");
-            spent += self.do_one(Ask::Tick);
+            let mut spent = self.do_one(Ask::Tick);
             let mut answers = self.carry();
-            left -= answers.len().min(left);
+            let asked = answers.len();
+            left -= asked.min(left);
             spent += self.do_one(Ask::Take(&mut answers));
             self.carry();
+            if asked > 0 {
+                costs.add(spent, asked);
+            }
         }
-        spent
     }
 
     /// So many messages from estates drawn at random.
-    fn receive(&mut self, messages: u64) -> Duration {
-        let mut spent = Duration::ZERO;
+    fn receive(&mut self, messages: u64, costs: &mut Costs) {
         let (taken, done) = (self.taken, self.done());
         while self.taken - taken < messages {
             self.pass();
@@ -253,11 +270,11 @@ impl<C: Suite> Crowd<C> {
                     (puppet.address, puppet.message(&self.suite, &BODY))
                 })
                 .collect();
-            spent += self.do_one(Ask::Take(&mut packets));
+            let spent = self.do_one(Ask::Take(&mut packets));
+            costs.add(spent, packets.len());
             self.carry();
         }
         assert_eq!(self.done() - done, messages, "each is told done");
-        spent
     }
 
     fn done(&self) -> u64 {
@@ -265,14 +282,13 @@ impl<C: Suite> Crowd<C> {
     }
 
     /// So many messages to estates drawn at random.
-    fn send(&mut self, messages: u64) -> Duration {
+    fn send(&mut self, messages: u64, costs: &mut Costs) {
         let remotes: Vec<RemoteId> = (0..self.puppets.len())
             .map(|n| {
                 let found = self.main.find(&Puppet::<C>::name_of(n as u32));
                 found.expect("it has joined")
             })
             .collect();
-        let mut spent = Duration::ZERO;
         let delivered = self.delivered;
         while self.delivered - delivered < messages {
             self.pass();
@@ -280,12 +296,12 @@ impl<C: Suite> Crowd<C> {
             let to: Vec<_> = (0..count)
                 .map(|_| remotes[self.rng.below(remotes.len())])
                 .collect();
-            spent += self.do_one(Ask::Send(&to));
+            let mut spent = self.do_one(Ask::Send(&to));
             let mut answers = self.carry();
             spent += self.do_one(Ask::Take(&mut answers));
+            costs.add(spent, to.len());
             self.carry();
         }
-        spent
     }
 
     /// Bytes a remote, those that came first and the tables that all share left out.
