@@ -1,6 +1,5 @@
 //! The table of remotes and its indexes: how one comes, changes its name, address or role, and goes.
 
-use core::cell::Cell;
 use core::net::SocketAddr;
 
 use super::remote::{Kept, Remote};
@@ -35,19 +34,30 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
         address: SocketAddr,
         which: impl Fn(&Remote<C>) -> bool,
     ) -> Option<u32> {
-        // Of several the oldest, wherever an index has it.
-        let oldest = Cell::new((u64::MAX, None));
+        self.all_at(address, |_, remote| which(remote)).1
+    }
+
+    /// How many remotes at an address are such, and the oldest of them, wherever an index has it.
+    fn all_at(
+        &self,
+        address: SocketAddr,
+        which: impl Fn(u32, &Remote<C>) -> bool,
+    ) -> (u32, Option<u32>) {
+        let mut count = 0;
+        let mut oldest = None;
         self.by_address.find(self.hash.of(&address), |slot| {
             if let Some(remote) = self.remotes.at(slot)
                 && remote.path.address == address
-                && which(remote)
-                && remote.birth < oldest.get().0
+                && which(slot, remote)
             {
-                oldest.set((remote.birth, Some(slot)));
+                count += 1;
+                if oldest.is_none_or(|(birth, _)| remote.birth < birth) {
+                    oldest = Some((remote.birth, slot));
+                }
             }
             false
         });
-        oldest.get().1
+        (count, oldest.map(|(_, slot)| slot))
     }
 
     /// Makes a remote, unproven and without a name. Where there is no room the oldest unproven one
@@ -90,21 +100,9 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// Strangers at one address share few places: the oldest of them goes for a new one. So nobody
     /// fills the table from one socket, and a look-up by address meets few that are no match.
     pub(crate) fn make_room_at(&mut self, address: SocketAddr) {
-        let count = Cell::new(0);
-        let oldest = Cell::new((u64::MAX, 0));
-        let hash = self.hash.of(&address);
-        self.by_address.find(hash, |slot| {
-            if let Some(remote) = self.remotes.at(slot)
-                && remote.path.address == address
-                && self.remotes.is_linked::<UNPROVEN>(slot)
-            {
-                count.set(count.get() + 1);
-                oldest.set(oldest.get().min((remote.birth, slot)));
-            }
-            false
-        });
-        if count.get() >= STRANGERS_AT_ONE_ADDRESS {
-            self.evict(oldest.get().1);
+        let stranger = |slot, _: &Remote<C>| self.remotes.is_linked::<UNPROVEN>(slot);
+        if let (STRANGERS_AT_ONE_ADDRESS.., Some(oldest)) = self.all_at(address, stranger) {
+            self.evict(oldest);
         }
     }
 

@@ -175,7 +175,7 @@ impl<const N: usize> Index for Scanned<N> {
         self.pairs.len()
     }
 
-    fn find(&self, hash: u32, eq: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find(&self, hash: u32, mut eq: impl FnMut(u32) -> bool) -> Option<u32> {
         self.pairs
             .iter()
             .find(|pair| pair.0 == hash && eq(pair.1))

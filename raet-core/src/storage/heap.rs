@@ -183,7 +183,7 @@ impl Index for Hashed {
         self.pairs.len()
     }
 
-    fn find(&self, hash: u32, eq: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find(&self, hash: u32, mut eq: impl FnMut(u32) -> bool) -> Option<u32> {
         self.pairs
             .find(spread(hash), |pair| pair.0 == hash && eq(pair.1))
             .map(|pair| pair.1)

@@ -185,9 +185,10 @@ pub trait Index: Clone {
 
     /// The slot of a pair with this hash for which `eq` holds.
     ///
-    /// `eq` is asked only about slots paired with `hash`. Where it holds for several, which one is
-    /// found differs between kinds: insert one pair for a key.
-    fn find(&self, hash: u32, eq: impl Fn(u32) -> bool) -> Option<u32>;
+    /// `eq` is asked only about slots paired with `hash`, and about each once, until it holds. Where it
+    /// would for several, which one is found differs between kinds: insert one pair for a key, or have it
+    /// never hold, and see them all.
+    fn find(&self, hash: u32, eq: impl FnMut(u32) -> bool) -> Option<u32>;
 
     /// Adds a pair. False, and nothing changes, at the limit or when the allocator refuses.
     #[must_use]

@@ -12,7 +12,6 @@ use crate::storage::{Index, KeyHash, Storage};
 use crate::time::Instant;
 use crate::wire::handshake::Hello;
 use crate::wire::{Flags, JoinBody, PacketKind, head_len};
-use core::cell::Cell;
 use core::net::SocketAddr;
 
 /// Claims about proven remotes that lead to one address and port.
@@ -222,19 +221,18 @@ impl<S: Storage, C: Crypto> RoadStack<S, C> {
     /// As strangers, candidates at one address share few places: the oldest goes.
     fn make_room_for_candidate(&mut self, address: SocketAddr) {
         let hash = self.hash.of(&address);
-        let count = Cell::new(0);
-        let oldest = Cell::new((Instant::NEVER, 0));
+        let (mut count, mut oldest) = (0, (Instant::NEVER, 0));
         self.by_candidate.find(hash, |slot| {
             let claimed = self.remotes.at(slot).and_then(|r| r.candidate);
             if let Some(claimed) = claimed.filter(|c| c.address == address) {
-                count.set(count.get() + 1);
-                oldest.set(oldest.get().min((claimed.expires, slot)));
+                count += 1;
+                oldest = oldest.min((claimed.expires, slot));
             }
             false
         });
-        if count.get() >= CANDIDATES_AT_ONE_ADDRESS {
-            self.drop_candidate(oldest.get().1);
-            self.settle(oldest.get().1);
+        if count >= CANDIDATES_AT_ONE_ADDRESS {
+            self.drop_candidate(oldest.1);
+            self.settle(oldest.1);
         }
     }
 
