@@ -53,6 +53,14 @@ fn the_commands_that_repeat_a_seed_are_taken() {
     }
 }
 
+#[test]
+fn however_short_the_time_a_seed_is_run() {
+    let output = sim("--minutes 0.00000001 --seeds 0..1000000 --threads 1");
+    let summary = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{summary}");
+    assert!(summary.starts_with("seeds        1\n"), "{summary}");
+}
+
 fn traced(seed: u64, profile: Profile, trace: bool) -> Simulation {
     let options = Options {
         trace,

@@ -235,7 +235,8 @@ both! {
         let visitor = Claim { destination: near, role: "guest", ..stranger("visitor", 9, 2) };
         let mut request = Claim { source: guest.source, ..visitor }.request();
         let now = world.now;
-        world.estates[1].stack.handle_datagram(now, address(7), &mut request);
+        let verdict = world.estates[1].stack.handle_datagram(now, address(7), &mut request);
+        assert_eq!(verdict, Verdict::Taken);
         respond(&mut world, 1, 6, &says("third", 3));
         let refused = RemoteEvent::JoinFailed(JoinFailure::Refused);
         assert!(world.happened(1).contains(&refused));
